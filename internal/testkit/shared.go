@@ -1,0 +1,32 @@
+// Package testkit holds what several packages' tests share: where the large
+// test data are and how results are compared. It is imported by tests only.
+package testkit
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// Shared returns the path of a file or folder of the shared test data, the
+// folder named by NNCF_SHARED or, without it, ../shared beside the repository.
+// It skips the test, naming what is absent, if there is none.
+func Shared(t testing.TB, elem ...string) string {
+	t.Helper()
+	root := os.Getenv("NNCF_SHARED")
+	if root == "" {
+		root = filepath.Join(RepoRoot(), "..", "shared")
+	}
+	path := filepath.Join(append([]string{root}, elem...)...)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("shared test data %s: %v (set NNCF_SHARED to the folder that has them)", filepath.Join(elem...), err)
+	}
+	return path
+}
+
+// RepoRoot returns the folder that holds go.mod.
+func RepoRoot() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
