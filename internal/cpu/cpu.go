@@ -1,0 +1,164 @@
+// Package cpu says which instruction sets the kernels may use.
+//
+// It answers two questions: does this processor have a feature ([Has]), and
+// how far may dispatch go ([Best]). Kernel tables ask for the features they
+// need one by one; a level is only the coarse order in which tables are tried.
+//
+// The environment variable NNCF_CPU (generic, avx2 or avx512), read once, caps
+// the level: it can lower what was detected, never raise it. Builds with the
+// tag noasm, and machines other than amd64, have no feature at all.
+package cpu
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+)
+
+// Feature is a set of processor features.
+type Feature uint32
+
+// The features kernels ask for. A feature is set only if the operating system
+// also saves the registers it needs.
+const (
+	AVX2 Feature = 1 << iota
+	FMA
+	AVX512F
+	AVX512DQ
+	AVX512BW
+	AVX512VL
+	AVX512VNNI
+	AVX512VPOPCNTDQ
+	AVX512BF16
+)
+
+// What a kernel of the level needs to run.
+const (
+	FeaturesAVX2   = AVX2 | FMA
+	FeaturesAVX512 = FeaturesAVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL
+)
+
+var featureName = [...]string{"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512vnni", "avx512vpopcntdq", "avx512bf16"}
+
+// String lists the features in a fixed order, joined by "+"; the empty set is "none".
+func (f Feature) String() string {
+	var name []string
+	for i, n := range featureName {
+		if f&(1<<i) != 0 {
+			name = append(name, n)
+		}
+	}
+	if name == nil {
+		return "none"
+	}
+	return strings.Join(name, "+")
+}
+
+// Level is a coarse class of machine; higher levels include lower ones.
+type Level int
+
+// The levels, lowest first.
+const (
+	Generic   Level = iota // plain Go
+	LevelAVX2              // 256-bit vectors with fused multiply-add
+	LevelAVX512
+)
+
+// String returns the name NNCF_CPU knows the level by.
+func (l Level) String() string {
+	switch l {
+	case Generic:
+		return "generic"
+	case LevelAVX2:
+		return "avx2"
+	case LevelAVX512:
+		return "avx512"
+	}
+	return fmt.Sprintf("Level(%d)", int(l))
+}
+
+// ParseLevel is the inverse of [Level.String].
+func ParseLevel(s string) (Level, error) {
+	for l := Generic; l <= LevelAVX512; l++ {
+		if s == l.String() {
+			return l, nil
+		}
+	}
+	return Generic, fmt.Errorf("cpu: got level %q, want generic, avx2 or avx512", s)
+}
+
+// Features returns what a level needs.
+func (l Level) Features() Feature {
+	switch l {
+	case LevelAVX2:
+		return FeaturesAVX2
+	case LevelAVX512:
+		return FeaturesAVX512
+	}
+	return 0
+}
+
+var (
+	usable    = limit(detect(), os.Getenv("NNCF_CPU"))
+	hidden    atomic.Uint32 // the test hook
+	errEnvCPU = checkEnv(os.Getenv("NNCF_CPU"))
+)
+
+// limit removes the features above the level named s. An unknown or empty
+// name removes nothing.
+func limit(f Feature, s string) Feature {
+	l, err := ParseLevel(s)
+	if err != nil {
+		return f
+	}
+	switch l {
+	case Generic:
+		return 0
+	case LevelAVX2:
+		return f & FeaturesAVX2
+	}
+	return f
+}
+
+func checkEnv(s string) error {
+	if s == "" {
+		return nil
+	}
+	l, err := ParseLevel(s)
+	if err != nil {
+		return fmt.Errorf("NNCF_CPU: %w", err)
+	}
+	if need := l.Features(); usable&need != need {
+		return fmt.Errorf("NNCF_CPU=%s: this machine lacks %v", s, need&^usable)
+	}
+	return nil
+}
+
+// EnvError reports why NNCF_CPU was not obeyed, or nil. Programs that print
+// their settings show it; nothing else depends on it.
+func EnvError() error { return errEnvCPU }
+
+// Available returns the features kernels may use now.
+func Available() Feature { return usable &^ Feature(hidden.Load()) }
+
+// Has reports whether all features of f may be used.
+func Has(f Feature) bool { return Available()&f == f }
+
+// Best returns the highest level whose features may all be used.
+func Best() Level {
+	for l := LevelAVX512; l > Generic; l-- {
+		if Has(l.Features()) {
+			return l
+		}
+	}
+	return Generic
+}
+
+// Hide makes the features in f unavailable until restore is called. It is for
+// tests, which must not run in parallel with others that dispatch.
+func Hide(f Feature) (restore func()) {
+	old := hidden.Load()
+	hidden.Store(old | uint32(f))
+	return func() { hidden.Store(old) }
+}

@@ -1,0 +1,59 @@
+package cpu
+
+import "testing"
+
+func TestLimit(t *testing.T) {
+	all := FeaturesAVX512 | AVX512VNNI
+	for _, c := range []struct {
+		env  string
+		want Feature
+	}{
+		{"", all},
+		{"avx512", all},
+		{"avx2", FeaturesAVX2},
+		{"generic", 0},
+		{"AVX2", all}, // unknown names change nothing; EnvError tells
+	} {
+		if got := limit(all, c.env); got != c.want {
+			t.Errorf("limit(%v, %q) = %v, want %v", all, c.env, got, c.want)
+		}
+	}
+	if got := limit(AVX2, "avx512"); got != AVX2 {
+		t.Errorf("limit raised the level: got %v, want %v", got, AVX2)
+	}
+}
+
+func TestHide(t *testing.T) {
+	before := Best()
+	restore := Hide(AVX512BW)
+	if Best() == LevelAVX512 {
+		t.Error("Best is avx512 with AVX512BW hidden")
+	}
+	inner := Hide(FMA)
+	if Best() != Generic {
+		t.Errorf("Best = %v with FMA hidden, want generic", Best())
+	}
+	if Has(FMA) {
+		t.Error("Has(FMA) while hidden")
+	}
+	inner()
+	restore()
+	if Best() != before {
+		t.Errorf("Best = %v after restore, want %v", Best(), before)
+	}
+}
+
+func TestLevel_roundTrip(t *testing.T) {
+	for l := Generic; l <= LevelAVX512; l++ {
+		got, err := ParseLevel(l.String())
+		if err != nil || got != l {
+			t.Errorf("ParseLevel(%q) = %v, %v", l, got, err)
+		}
+	}
+	if _, err := ParseLevel("sse"); err == nil {
+		t.Error("ParseLevel accepted sse")
+	}
+	if got := (AVX2 | FMA).String(); got != "avx2+fma" {
+		t.Errorf("String = %q", got)
+	}
+}
