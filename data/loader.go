@@ -1,0 +1,374 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// Batch is what one step of a network gets. It is valid until the loop body
+// that received it ends: the loader writes later batches to the same memory.
+type Batch struct {
+	// Index is the position in the epoch, from 0.
+	Index int
+	// Images is float32 [N, C, H, W], or [N, H, W, C] with ChannelsLast, or
+	// [N, C] for vectors.
+	Images *tensor.Tensor
+	// Labels is int64 [N], -1 without labels.
+	Labels *tensor.Tensor
+	// Indices are the positions in the data set.
+	Indices []int
+}
+
+// Len returns the number of examples.
+func (b *Batch) Len() int { return len(b.Indices) }
+
+// Loader makes batches of a data set. Dataset is required; the zero values of
+// the other fields are usable. A Loader serves one loop at a time or several;
+// its fields must not change while one runs.
+//
+// What a batch holds is a function of the fields, the epoch and its index
+// only: the order of an epoch comes from (Seed, epoch), the random numbers of
+// a transform from (Seed, epoch, position in the data set). Workers and
+// Prefetch change the speed, not the bits.
+type Loader struct {
+	Dataset    Dataset    `json:"-"`
+	Transforms Transforms `json:"transforms,omitempty"`
+	Normalize  Normalize  `json:"normalize,omitzero"`
+	// Batch is the number of examples in a batch; 0 means 128.
+	Batch int `json:"batch,omitempty"`
+	// Shuffle draws another order for each epoch.
+	Shuffle bool `json:"shuffle,omitempty"`
+	// DropLast leaves out a last batch that is not full.
+	DropLast bool `json:"drop_last,omitempty"`
+	// ChannelsLast gives [N, H, W, C].
+	ChannelsLast bool   `json:"channels_last,omitempty"`
+	Seed         uint64 `json:"seed,omitempty"`
+	// Workers is the number of goroutines that make batches; 0 means 1, which
+	// leaves the other cores to the network.
+	Workers int `json:"workers,omitempty"`
+	// Prefetch is the number of batches made ahead; 0 means 2.
+	Prefetch int `json:"prefetch,omitempty"`
+
+	mu   sync.Mutex
+	idle *epochRun // memory of the last finished epoch
+}
+
+// Validate reports all invalid fields.
+func (l *Loader) Validate() error {
+	var errs []error
+	if l.Dataset == nil {
+		errs = append(errs, errors.New("dataset: got none"))
+	}
+	for _, f := range []struct {
+		name string
+		v    int
+	}{{"batch", l.Batch}, {"workers", l.Workers}, {"prefetch", l.Prefetch}} {
+		if f.v < 0 {
+			errs = append(errs, fmt.Errorf("%s: got %d, want 1 or more, or 0 for the default", f.name, f.v))
+		}
+	}
+	if err := l.Transforms.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := l.Normalize.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("normalize: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func or(v, none int) int {
+	if v == 0 {
+		return none
+	}
+	return v
+}
+
+// BatchSize returns the number of examples in a full batch.
+func (l *Loader) BatchSize() int { return or(l.Batch, 128) }
+
+// Len returns the number of batches in an epoch.
+func (l *Loader) Len() int {
+	n, size := l.Dataset.Len(), l.BatchSize()
+	if l.DropLast {
+		return n / size
+	}
+	return (n + size - 1) / size
+}
+
+// Examples returns the number of examples in an epoch.
+func (l *Loader) Examples() int {
+	if l.DropLast {
+		return l.Len() * l.BatchSize()
+	}
+	return l.Dataset.Len()
+}
+
+// Shape returns the shape of one example in Batch.Images, such as [3 32 32].
+// It reads the first example.
+func (l *Loader) Shape() (tensor.Shape, error) {
+	if err := l.Validate(); err != nil {
+		return nil, fmt.Errorf("loader: %w", err)
+	}
+	var m Image
+	if err := l.first(&m); err != nil {
+		return nil, err
+	}
+	return l.shapeOf(&m), nil
+}
+
+func (l *Loader) shapeOf(m *Image) tensor.Shape {
+	switch {
+	case m.Vector:
+		return tensor.Shape{m.C}
+	case l.ChannelsLast:
+		return tensor.Shape{m.H, m.W, m.C}
+	}
+	return tensor.Shape{m.C, m.H, m.W}
+}
+
+// first makes the first example, which decides the shape.
+func (l *Loader) first(m *Image) error {
+	if l.Dataset.Len() == 0 {
+		return errors.New("loader: the data set has no examples")
+	}
+	if err := l.example(0, 0, m, NewScratch(0)); err != nil {
+		return err
+	}
+	if err := l.Normalize.channels(m.C); err != nil {
+		return fmt.Errorf("loader: normalize: %w", err)
+	}
+	return nil
+}
+
+// example makes one image, up to normalisation.
+func (l *Loader) example(epoch, i int, m *Image, s *Scratch) error {
+	if err := l.Dataset.Image(i, m); err != nil {
+		return err
+	}
+	seedExample(&s.pcg, l.Seed, epoch, i)
+	if err := l.Transforms.Apply(m, s); err != nil {
+		return fmt.Errorf("%s: %w", Name(l.Dataset, i), err)
+	}
+	return nil
+}
+
+// Batches yields the batches of an epoch in order. After an error, or when ctx
+// ends (whose cause is then the error), it yields nothing more. When the loop
+// ends, however it ends, the workers have stopped.
+func (l *Loader) Batches(ctx context.Context, epoch int) iter.Seq2[*Batch, error] {
+	return l.BatchesFrom(ctx, epoch, 0)
+}
+
+// BatchesFrom is [Loader.Batches] without the batches before the given one,
+// which are not made: the way to go on in the middle of an epoch.
+func (l *Loader) BatchesFrom(ctx context.Context, epoch, first int) iter.Seq2[*Batch, error] {
+	return func(yield func(*Batch, error) bool) {
+		if first < 0 {
+			panic(fmt.Sprintf("data: batches from %d", first))
+		}
+		if err := ctx.Err(); err != nil {
+			yield(nil, context.Cause(ctx))
+			return
+		}
+		run, err := l.newRun(epoch)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		run.serve(ctx, first, yield)
+		l.mu.Lock()
+		l.idle = run
+		l.mu.Unlock()
+	}
+}
+
+// epochRun is the memory and the state of one loop over an epoch.
+//
+// Worker w of W makes the batches first+w, first+w+W, …; batch k goes to slot
+// (k−first) mod len(slots). A slot passes from worker to consumer through
+// ready and back through free, so no batch is overwritten while in use and the
+// order needs no sorting.
+type epochRun struct {
+	l       *Loader
+	epoch   int
+	order   []int // empty: the order of the data set
+	batches int
+	example Image // the first one: all must have its size
+	shape   tensor.Shape
+	norm    normalizer
+	slots   []slot
+	workers []worker
+}
+
+type slot struct {
+	images  []float32
+	labels  []int64
+	indices []int
+	full    Batch
+	part    Batch // the last of the epoch, when it is smaller
+	batch   *Batch
+	err     error
+	ready   chan struct{}
+	free    chan struct{}
+}
+
+type worker struct {
+	image   Image
+	scratch *Scratch
+}
+
+// newRun sets up an epoch, in the memory of a finished one if that fits.
+func (l *Loader) newRun(epoch int) (*epochRun, error) {
+	if err := l.Validate(); err != nil {
+		return nil, fmt.Errorf("loader: %w", err)
+	}
+	if n := l.Dataset.Len(); n > 0 && l.Len() == 0 {
+		return nil, fmt.Errorf("loader: got %d examples, fewer than one batch of %d: choose a smaller batch, or keep the last one", n, l.BatchSize())
+	}
+	l.mu.Lock()
+	r := l.idle
+	l.idle = nil
+	l.mu.Unlock()
+	if r == nil {
+		r = &epochRun{l: l}
+	}
+	if err := l.first(&r.example); err != nil {
+		return nil, err
+	}
+	r.epoch, r.batches = epoch, l.Len()
+	r.norm = l.Normalize.prepare(r.example.C)
+	r.order = r.order[:0]
+	if l.Shuffle {
+		source := rand.New(rand.NewPCG(epochSeed(l.Seed, epoch), streamOrder))
+		r.order = permutation(r.order, l.Dataset.Len(), source)
+	}
+	workers := or(l.Workers, 1)
+	for len(r.workers) < workers {
+		r.workers = append(r.workers, worker{scratch: NewScratch(0)})
+	}
+	r.workers = r.workers[:workers]
+	r.allocate(max(or(l.Prefetch, 2), workers)+1, l.BatchSize())
+	return r, nil
+}
+
+func (r *epochRun) allocate(slots, size int) {
+	shape := r.l.shapeOf(&r.example)
+	if len(r.slots) != slots || len(r.slots[0].indices) != size || !r.shape.Equal(shape) {
+		r.shape = shape
+		r.slots = make([]slot, slots)
+		for i := range r.slots {
+			s := &r.slots[i]
+			s.images = make([]float32, size*shape.Numel())
+			s.labels = make([]int64, size)
+			s.indices = make([]int, size)
+			s.full = r.view(s, size)
+		}
+	}
+	for i := range r.slots {
+		r.slots[i].ready = make(chan struct{}, 1)
+		r.slots[i].free = make(chan struct{}, 1)
+		r.slots[i].free <- struct{}{}
+	}
+}
+
+// view is the batch of the first n examples of a slot.
+func (r *epochRun) view(s *slot, n int) Batch {
+	return Batch{
+		Images:  tensor.From(s.images[:n*r.shape.Numel()], append(tensor.Shape{n}, r.shape...)...),
+		Labels:  tensor.From(s.labels[:n], n),
+		Indices: s.indices[:n:n],
+	}
+}
+
+func (r *epochRun) serve(ctx context.Context, first int, yield func(*Batch, error) bool) {
+	work, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for w := range r.workers {
+		wg.Go(func() { r.work(work.Done(), w, first) })
+	}
+	for k := first; k < r.batches; k++ {
+		s := &r.slots[(k-first)%len(r.slots)]
+		if ctx.Err() == nil {
+			select {
+			case <-s.ready:
+			case <-ctx.Done():
+			}
+		}
+		if ctx.Err() != nil {
+			yield(nil, context.Cause(ctx))
+			return
+		}
+		if s.err != nil {
+			yield(nil, fmt.Errorf("epoch %d batch %d: %w", r.epoch, k, s.err))
+			return
+		}
+		if !yield(s.batch, nil) {
+			return
+		}
+		s.free <- struct{}{}
+	}
+}
+
+func (r *epochRun) work(done <-chan struct{}, w, first int) {
+	for k := first + w; k < r.batches; k += len(r.workers) {
+		s := &r.slots[(k-first)%len(r.slots)]
+		select {
+		case <-s.free:
+		case <-done:
+			return
+		}
+		var stopped bool
+		stopped, s.err = r.fill(done, s, k, &r.workers[w])
+		if stopped {
+			return
+		}
+		s.ready <- struct{}{}
+		if s.err != nil {
+			return
+		}
+	}
+}
+
+// fill makes batch k in s. It stops early when done is closed.
+func (r *epochRun) fill(done <-chan struct{}, s *slot, k int, w *worker) (stopped bool, err error) {
+	size := len(s.indices)
+	start := k * size
+	n := min(size, r.l.Dataset.Len()-start)
+	s.batch = &s.full
+	if n < size {
+		s.part = r.view(s, n)
+		s.batch = &s.part
+	}
+	s.batch.Index = k
+	each := r.shape.Numel()
+	for j := range n {
+		select {
+		case <-done:
+			return true, nil
+		default:
+		}
+		i := start + j
+		if len(r.order) > 0 {
+			i = r.order[i]
+		}
+		if err := r.l.example(r.epoch, i, &w.image, w.scratch); err != nil {
+			return false, err
+		}
+		m, want := &w.image, &r.example
+		if m.H != want.H || m.W != want.W || m.C != want.C || m.Vector != want.Vector {
+			return false, fmt.Errorf("%s: got %s, want %s like the first example: add a resize or crop", Name(r.l.Dataset, i), m.dims(), want.dims())
+		}
+		r.norm.write(s.images[j*each:][:each], m, r.l.ChannelsLast)
+		s.indices[j] = i
+		s.labels[j] = int64(r.l.Dataset.Label(i))
+	}
+	return false, nil
+}
