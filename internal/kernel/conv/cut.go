@@ -1,0 +1,72 @@
+package conv
+
+const (
+	// windowFloats bounds the input a task works on: with the weights of a
+	// block it should stay in a second-level cache of 512 KB.
+	windowFloats = 48 << 10
+	// wantTasks is how many tasks a pass is cut into if it is large enough:
+	// an even load for 16 threads.
+	wantTasks = 32
+	// minTaskMACs keeps a task above the cost of handing it out, some 10 µs.
+	minTaskMACs = 1 << 20
+)
+
+// divide chooses the tasks of a pass of macs multiplications.
+func (p *pass) divide(macs int) {
+	c := &p.cut
+	c.img, c.row, c.col, c.blk = 1, p.nh, p.nw, len(p.blocks)
+	floats := func(rows, cols int) int {
+		h, w := p.window(rows, cols)
+		return h * w * p.ic
+	}
+	// fit the window
+	for c.row > 1 && floats(c.row, c.col) > windowFloats {
+		_, c.row = pieces(c.row, c.row/2)
+	}
+	if p.nh == 1 { // long rows; a cut in two axes would leave regions with holes
+		for c.col > 64 && floats(1, c.col) > windowFloats {
+			c.col = halfOf(c.col)
+		}
+	}
+	if c.row == p.nh && c.col == p.nw {
+		c.img = max(1, min(p.n, windowFloats/max(1, floats(c.row, c.col))))
+	}
+	// enough tasks
+	most := max(minTaskMACs, macs/wantTasks)
+	size := func() int {
+		if p.n == 0 {
+			return 0
+		}
+		return macs / p.n * c.img / p.nh * c.row / p.nw * c.col / len(p.blocks) * c.blk
+	}
+	for size() > most {
+		weights := p.wlen / len(p.blocks) * c.blk
+		switch {
+		case c.img > 1:
+			c.img /= 2
+		case c.blk > 1 && (weights > floats(c.row, c.col) || c.row == 1 && (p.nh > 1 || c.col <= 64)):
+			c.blk = ceilDiv(c.blk, 2)
+		case c.row > 1:
+			c.row = ceilDiv(c.row, 2)
+		case p.nh == 1 && c.col > 64:
+			c.col = halfOf(c.col)
+		default:
+			goto done
+		}
+	}
+done:
+	c.nimg, c.img = pieces(p.n, c.img)
+	c.nrow, c.row = pieces(p.nh, c.row)
+	c.ncol = ceilDiv(p.nw, c.col)
+	c.nblk, c.blk = pieces(len(p.blocks), c.blk)
+}
+
+// halfOf halves a number of columns, to a multiple of 48 if there are many:
+// whole tiles of 6, 12 and 8 rows.
+func halfOf(n int) int {
+	n = ceilDiv(n, 2)
+	if n > 96 {
+		n = ceilDiv(n, 48) * 48
+	}
+	return n
+}

@@ -1,0 +1,409 @@
+package conv
+
+import (
+	"unsafe"
+
+	"github.com/go-nncf/nncf/internal/kernel/tile"
+)
+
+// A tap is one position of the kernel along one axis: index k of the weights,
+// and where it reads, in input positions relative to step·(index in the phase).
+type tap struct{ k, off int }
+
+// An axisPhase is the part of the output positions of one axis that share
+// their taps: first, first+ostep, …, n in all.
+type axisPhase struct {
+	first, n int
+	taps     []tap // by ascending off
+}
+
+// forwardAxis describes out[q] = Σ_k in[stride·q + dilation·k - pad].
+func forwardAxis(out, k, stride, pad, dilation int) (step, ostep int, ph []axisPhase) {
+	p := axisPhase{n: out}
+	for i := range k {
+		p.taps = append(p.taps, tap{i, i*dilation - pad})
+	}
+	return stride, 1, []axisPhase{p}
+}
+
+// backwardAxis describes the transpose: in[i] = Σ out[q] over the k and q with
+// i = stride·q + dilation·k - pad. The positions i split into stride phases.
+func backwardAxis(in, k, stride, pad, dilation int) (step, ostep int, ph []axisPhase) {
+	for r := range min(stride, in) {
+		p := axisPhase{first: r, n: (in - r + stride - 1) / stride}
+		for i := k - 1; i >= 0; i-- {
+			if d := r + pad - i*dilation; d%stride == 0 {
+				p.taps = append(p.taps, tap{i, d / stride})
+			}
+		}
+		ph = append(ph, p)
+	}
+	return 1, stride, ph
+}
+
+// A phase is a part of the output with its own set of taps. Its weights are
+// packed as [block][kh tap][kw tap][input channel][NR].
+type phase struct {
+	h, w axisPhase
+	k    int   // taps · input channels per group: rows of packed weights
+	run  int   // floats of x per segment
+	seg  []int // bytes, relative to the first tap of a pixel in the window
+	at   int   // first float of the phase in the packed weights
+}
+
+// A block is the output channels one tile covers: c0 … c0+width of group g.
+type block struct {
+	g, c0, width int
+	nv           int
+	pad          int // padded channels of the blocks before this one
+}
+
+// A pass is a correlation of an input with packed weights that writes each
+// element of its output once. The forward convolution is one; its transpose,
+// the gradient of the data, is another with several phases.
+type pass struct {
+	n, ih, iw, ic  int // input, NHWC
+	oh, ow, oc     int // output
+	icg            int // input channels per group
+	stepH, stepW   int // input positions between neighbours of a phase
+	ostepH, ostepW int // output positions between them
+	phases         []phase
+	blocks         []block
+	padded         int // output channels, each block rounded up to NR
+	wlen           int // floats of packed weights
+
+	// the window: input rows and columns a block of output needs
+	minH, maxH, minW, maxW int // tap offsets over all phases
+	direct                 bool
+
+	set *tile.Set
+	cut
+}
+
+// A cut is the partition of a pass into tasks. It depends on the geometry only.
+type cut struct {
+	img, row, col, blk     int // images, phase rows, phase columns, blocks per task
+	nimg, nrow, ncol, nblk int // how many of them
+	nh, nw                 int // phase rows and columns
+}
+
+func (c *cut) tasks() int { return c.nimg * c.nrow * c.ncol * c.nblk }
+
+// part is one task: half-open ranges.
+type part struct{ n0, n1, q0, q1, c0, c1, b0, b1 int }
+
+func (p *pass) part(task int) part {
+	var t part
+	b := task % p.nblk
+	task /= p.nblk
+	c := task % p.ncol
+	task /= p.ncol
+	q := task % p.nrow
+	n := task / p.nrow
+	t.b0, t.b1 = b*p.blk, min(len(p.blocks), (b+1)*p.blk)
+	t.c0, t.c1 = c*p.col, min(p.nw, (c+1)*p.col)
+	t.q0, t.q1 = q*p.row, min(p.nh, (q+1)*p.row)
+	t.n0, t.n1 = n*p.img, min(p.n, (n+1)*p.img)
+	return t
+}
+
+// window returns the rows and columns of input that rows × cols of a phase need.
+func (p *pass) window(rows, cols int) (wh, ww int) {
+	return (rows-1)*p.stepH + p.maxH - p.minH + 1, (cols-1)*p.stepW + p.maxW - p.minW + 1
+}
+
+// scratch returns the floats a task needs.
+func (p *pass) scratch() int {
+	if p.direct {
+		return 0
+	}
+	wh, ww := p.window(min(p.row, p.nh), min(p.col, p.nw))
+	return min(p.img, max(p.n, 1)) * wh * ww * p.ic
+}
+
+// build finishes a pass whose dimensions and axis phases are known.
+func (p *pass) build(hs, ws []axisPhase, groups int) {
+	p.icg = p.ic / groups
+	p.blocks, p.padded = blocks(p.set, groups, p.oc/groups)
+	first := true
+	inside := true
+	for _, h := range hs {
+		for _, w := range ws {
+			ph := phase{h: h, w: w, k: len(h.taps) * len(w.taps) * p.icg, at: p.wlen}
+			p.wlen += ph.k * p.padded
+			p.nh, p.nw = max(p.nh, h.n), max(p.nw, w.n)
+			p.phases = append(p.phases, ph)
+			if ph.k == 0 {
+				continue
+			}
+			h0, h1 := h.taps[0].off, h.taps[len(h.taps)-1].off
+			w0, w1 := w.taps[0].off, w.taps[len(w.taps)-1].off
+			if first {
+				p.minH, p.maxH, p.minW, p.maxW = h0, h1, w0, w1
+				first = false
+			}
+			p.minH, p.maxH = min(p.minH, h0), max(p.maxH, h1)
+			p.minW, p.maxW = min(p.minW, w0), max(p.maxW, w1)
+			inside = inside && h0 >= 0 && w0 >= 0 && (h.n-1)*p.stepH+h1 < p.ih && (w.n-1)*p.stepW+w1 < p.iw
+		}
+	}
+	p.direct = inside
+}
+
+// segments fills in the segment tables for a window of pitch pixels per row.
+func (p *pass) segments(pitch int) {
+	for i := range p.phases {
+		ph := &p.phases[i]
+		if ph.k == 0 {
+			continue
+		}
+		tw := ph.w.taps
+		merged := p.icg == p.ic
+		for j := 1; j < len(tw); j++ {
+			merged = merged && tw[j].off == tw[j-1].off+1
+		}
+		ph.run, ph.seg = p.icg, nil
+		if merged {
+			ph.run, tw = len(tw)*p.ic, tw[:1]
+		}
+		for _, h := range ph.h.taps {
+			for _, w := range tw {
+				ph.seg = append(ph.seg, ((h.off-p.minH)*pitch+w.off-p.minW)*p.ic*4)
+			}
+		}
+	}
+}
+
+// blocks cuts the output channels of each group into tiles. The last block of
+// a group may have fewer vectors and unused lanes.
+func blocks(set *tile.Set, groups, ocg int) (bs []block, padded int) {
+	nv := vectors(set, ocg)
+	nr := nv * set.Lanes
+	for g := range groups {
+		for c := 0; c < ocg; c += nr {
+			b := block{g: g, c0: g*ocg + c, width: min(nr, ocg-c), pad: padded}
+			b.nv = (b.width + set.Lanes - 1) / set.Lanes
+			padded += b.nv * set.Lanes
+			bs = append(bs, b)
+		}
+	}
+	return bs, padded
+}
+
+// vectors chooses NV for a number of output channels: the fewest loads and
+// unused lanes per multiplication.
+func vectors(set *tile.Set, oc int) int {
+	best, bestCost := 1, 0.0
+	for nv := 1; nv <= tile.MaxNV; nv++ {
+		mr := set.MaxMR(nv)
+		if mr == 0 {
+			continue
+		}
+		cost := 0.0
+		for c := 0; c < oc; c += nv * set.Lanes {
+			v := min(nv, (oc-c+set.Lanes-1)/set.Lanes)
+			m := float64(set.MaxMR(v))
+			// one multiply-add per vector and row, half a slot per load
+			cost += float64(v) + 0.5*(1+float64(v)/m)
+		}
+		if bestCost == 0 || cost < bestCost {
+			best, bestCost = nv, cost
+		}
+	}
+	return best
+}
+
+// operands of one run of a pass.
+type operands struct {
+	x, w, y []float32
+	fuse    Fusion
+}
+
+// exec runs one task.
+func (p *pass) exec(task int, scratch []float32, o operands) {
+	t := p.part(task)
+	win, pitch, image := o.x, p.iw, p.ih*p.iw*p.ic
+	base := 0 // element of the window where image n0, phase row q0, column c0 reads its first tap
+	if p.direct {
+		base = ((t.n0*p.ih+t.q0*p.stepH+p.minH)*p.iw + t.c0*p.stepW + p.minW) * p.ic
+	} else {
+		win = scratch
+		pitch, image = p.load(t, scratch, o.x, o.fuse.Load)
+	}
+	for _, b := range p.blocks[t.b0:t.b1] {
+		for i := range p.phases {
+			p.tiles(&p.phases[i], b, t, o, win[base:], pitch, image)
+		}
+	}
+}
+
+// load copies the window of a task into scratch, zero where it leaves the
+// input, and returns the pixels per row and the floats per image.
+func (p *pass) load(t part, scratch, x []float32, load Loader) (pitch, image int) {
+	_, pitch = p.window(1, min(p.col, p.nw)) // the pitch the segment tables were made for
+	wh, ww := p.window(t.q1-t.q0, t.c1-t.c0)
+	h0, w0 := t.q0*p.stepH+p.minH, t.c0*p.stepW+p.minW
+	// columns of the window that exist in the input
+	lo, hi := min(max(0, -w0), ww), max(0, min(ww, p.iw-w0))
+	image = wh * pitch * p.ic
+	for n := t.n0; n < t.n1; n++ {
+		for r := range wh {
+			dst := scratch[(n-t.n0)*image+r*pitch*p.ic:][:pitch*p.ic]
+			if h := h0 + r; h < 0 || h >= p.ih || lo >= hi {
+				clear(dst)
+				continue
+			}
+			clear(dst[:lo*p.ic])
+			clear(dst[hi*p.ic:])
+			at := ((n*p.ih+h0+r)*p.iw + w0 + lo) * p.ic
+			if in := dst[lo*p.ic : hi*p.ic]; load != nil {
+				load(in, at)
+			} else {
+				copy(in, x[at:])
+			}
+		}
+	}
+	return pitch, image
+}
+
+// tiles computes the outputs of one phase and block in a task.
+func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitch, image int) {
+	q1, c1 := min(t.q1, ph.h.n), min(t.c1, ph.w.n)
+	if t.q0 >= q1 || t.c0 >= c1 {
+		return
+	}
+	if ph.k == 0 {
+		p.fill(ph, b, t, o)
+		return
+	}
+	var a tile.DotArgs
+	a.XS = p.stepW * p.ic * 4
+	a.YS = p.ostepW * p.oc * 4
+	a.W = unsafe.Pointer(&o.w[ph.at+ph.k*b.pad])
+	a.Seg, a.NSeg, a.Run = unsafe.Pointer(&ph.seg[0]), len(ph.seg), ph.run
+	a.Tail = b.width - (b.nv-1)*p.set.Lanes
+	if o.fuse.Clip {
+		a.Clip, a.Lo, a.Hi = 1, o.fuse.Lo, o.fuse.Hi
+	}
+	if o.fuse.Bias != nil {
+		bias := unsafe.Pointer(&o.fuse.Bias[b.c0])
+		a.C0, a.C1 = bias, bias
+	}
+	if o.fuse.Accumulate {
+		a.CS = a.YS
+	}
+	mrMax := p.set.MaxMR(b.nv)
+	cols := c1 - t.c0
+	xg := b.g * p.icg
+	for n := t.n0; n < t.n1; n++ {
+		for q := t.q0; q < q1; q++ {
+			xrow := (n-t.n0)*image + (q-t.q0)*p.stepH*pitch*p.ic + xg
+			yrow := ((n*p.oh+ph.h.first+q*p.ostepH)*p.ow+ph.w.first+t.c0*p.ostepW)*p.oc + b.c0
+			if 2*cols <= mrMax && q+1 < q1 {
+				// a tile of two short rows
+				a.X0, a.X1 = unsafe.Pointer(&win[xrow]), unsafe.Pointer(&win[xrow+p.stepH*pitch*p.ic])
+				a.Y0, a.Y1 = unsafe.Pointer(&o.y[yrow]), unsafe.Pointer(&o.y[yrow+p.ostepH*p.ow*p.oc])
+				if o.fuse.Accumulate {
+					a.C0, a.C1 = a.Y0, a.Y1
+				}
+				p.set.Dot(2*cols, b.nv, &a)
+				q++
+				continue
+			}
+			left := cols
+			for k := (cols + mrMax - 1) / mrMax; k > 0; k-- {
+				mr := (left + k - 1) / k // balanced tiles
+				half := (mr + 1) / 2
+				if mr == 1 {
+					half = 0
+				}
+				a.X0, a.X1 = unsafe.Pointer(&win[xrow]), unsafe.Pointer(&win[xrow+half*p.stepW*p.ic])
+				a.Y0, a.Y1 = unsafe.Pointer(&o.y[yrow]), unsafe.Pointer(&o.y[yrow+half*p.ostepW*p.oc])
+				if o.fuse.Accumulate {
+					a.C0, a.C1 = a.Y0, a.Y1
+				}
+				p.set.Dot(mr, b.nv, &a)
+				xrow += mr * p.stepW * p.ic
+				yrow += mr * p.ostepW * p.oc
+				left -= mr
+			}
+		}
+	}
+}
+
+// fill writes the outputs of a phase no tap reaches.
+func (p *pass) fill(ph *phase, b block, t part, o operands) {
+	if o.fuse.Accumulate && !o.fuse.Clip {
+		return
+	}
+	for n := t.n0; n < t.n1; n++ {
+		for q := t.q0; q < min(t.q1, ph.h.n); q++ {
+			for c := t.c0; c < min(t.c1, ph.w.n); c++ {
+				at := ((n*p.oh+ph.h.first+q*p.ostepH)*p.ow+ph.w.first+c*p.ostepW)*p.oc + b.c0
+				y := o.y[at : at+b.width]
+				switch {
+				case o.fuse.Accumulate:
+				case o.fuse.Bias != nil:
+					copy(y, o.fuse.Bias[b.c0:])
+				default:
+					clear(y)
+				}
+				if o.fuse.Clip {
+					for i, v := range y {
+						y[i] = clip(v, o.fuse.Lo, o.fuse.Hi)
+					}
+				}
+			}
+		}
+	}
+}
+
+// clip bounds v; NaN passes.
+func clip(v, lo, hi float32) float32 {
+	if v < lo {
+		v = lo
+	}
+	if v > hi {
+		v = hi
+	}
+	return v
+}
+
+// A locator says where input channel i of group g and tap (kh, kw) of output
+// channel c of a pass is in the weights: at base + c·stride.
+type locator func(g, kh, kw, i int) (base, stride int)
+
+// pack writes the packed weights of the blocks b0 … b1.
+func (p *pass) pack(dst, w []float32, b0, b1 int, at locator) {
+	for _, b := range p.blocks[b0:b1] {
+		nr := b.nv * p.set.Lanes
+		for i := range p.phases {
+			ph := &p.phases[i]
+			d := dst[ph.at+ph.k*b.pad:]
+			for _, h := range ph.h.taps {
+				for _, v := range ph.w.taps {
+					for ic := range p.icg {
+						base, stride := at(b.g, h.k, v.k, ic)
+						base += b.c0 * stride
+						row := d[:nr]
+						for l := range b.width {
+							row[l] = w[base+l*stride]
+						}
+						clear(row[b.width:])
+						d = d[nr:]
+					}
+				}
+			}
+		}
+	}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+// pieces returns how many pieces of at most size cover n, and the balanced
+// size of a piece.
+func pieces(n, size int) (count, each int) {
+	count = ceilDiv(n, max(1, min(size, n)))
+	each = ceilDiv(n, max(1, count))
+	return ceilDiv(n, max(1, each)), max(1, each)
+}

@@ -1,0 +1,220 @@
+package conv
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/go-nncf/nncf/internal/kernel/tile"
+)
+
+// weights is the gradient of the weights: dw[k, o] = Σ_p x[p, k]·dy[p, o]. It
+// walks the windows of the forward pass in units (images × rows × columns).
+// Each slot is the sum of a fixed range of units; a task is a slot and a range
+// of blocks. Slots have the layout of packed forward weights, followed by the
+// bias gradient, one float per padded channel.
+type weights struct {
+	p              pass // the forward pass, cut into units
+	blk, nblk      int  // blocks per task, tasks per slot
+	slots, slotLen int
+	bias           bool
+}
+
+const (
+	maxSlots = 16
+	// slotMACs is how many multiplications must stand behind each partial sum
+	// so that adding up the slots stays below a few percent of the work.
+	slotMACs = 1024
+	// innerFloats bounds the input and output gradient that the kernels walk
+	// again for each tile of weights: they should stay in a first-level cache
+	// of 32 KB.
+	innerFloats = 6 << 10
+	// innerCols is the least number of pixels for which a kernel is called,
+	// where there are more: it loads and stores its tile once per call.
+	innerCols = 64
+)
+
+func planWeights(fwd *pass, macs int, bias bool) weights {
+	w := weights{p: *fwd, bias: bias, slotLen: fwd.wlen}
+	if bias {
+		w.slotLen += fwd.padded
+	}
+	p := &w.p
+	p.phases = slices.Clone(p.phases)
+	p.divide(0)
+	p.nblk = 1 // units are not cut by blocks
+	p.finish()
+	w.slots = max(1, min(p.tasks(), maxSlots, macs/slotMACs/max(1, w.slotLen)))
+	// blocks per task, so that there are enough tasks
+	want := min(ceilDiv(wantTasks, w.slots), max(1, macs/w.slots/minTaskMACs))
+	w.nblk, w.blk = pieces(len(p.blocks), ceilDiv(len(p.blocks), want))
+	return w
+}
+
+func (w *weights) tasks() int { return w.slots * w.nblk }
+
+// BackwardWeights computes part task of the weight-gradient partial sums. All
+// tasks together write all Sizes.Partials floats that [Plan.ReduceWeights] reads.
+func (p *Plan) BackwardWeights(task int, scratch, x, dy, partials []float32) {
+	p.BackwardWeightsLoad(task, scratch, x, nil, dy, partials)
+}
+
+// BackwardWeightsLoad is BackwardWeights with a [Loader] in place of x.
+func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, dy, partials []float32) {
+	const name = "BackwardWeights"
+	w := &p.wgt
+	u := &w.p
+	if uint(task) >= uint(w.tasks()) {
+		panic(fmt.Sprintf("conv: %s: got task %d, want less than %d", name, task, w.tasks()))
+	}
+	if load == nil {
+		need(name, "input", x, u.n*u.ih*u.iw*u.ic)
+	} else if u.direct {
+		panic("conv: " + name + ": a Loader needs a plan made with Options.AlwaysLoad")
+	}
+	need(name, "output gradient", dy, u.n*u.oh*u.ow*u.oc)
+	need(name, "scratch", scratch, u.scratch())
+	need(name, "partial sums", partials, w.slots*w.slotLen)
+
+	slot, bt := task/w.nblk, task%w.nblk
+	blocks := u.blocks[bt*w.blk : min(len(u.blocks), (bt+1)*w.blk)]
+	part := partials[slot*w.slotLen:][:w.slotLen]
+	n := u.tasks()
+	if n == 0 {
+		clear(part)
+		return
+	}
+	first := slot * n / w.slots
+	for i := first; i < (slot+1)*n/w.slots; i++ {
+		t := u.part(i)
+		win, pitch, image, base := x, u.iw, u.ih*u.iw*u.ic, 0
+		if u.direct {
+			base = ((t.n0*u.ih+t.q0*u.stepH+u.minH)*u.iw + t.c0*u.stepW + u.minW) * u.ic
+		} else {
+			win = scratch
+			pitch, image = u.load(t, scratch, x, load)
+		}
+		w.unit(t, blocks, win[base:], pitch, image, dy, part, i == first)
+	}
+}
+
+// one is the input of a bias, which is the weight of a constant.
+var one = float32(1)
+
+// unit adds one unit to a slot.
+func (w *weights) unit(t part, bs []block, win []float32, pitch, image int, dy, part []float32, zero bool) {
+	p := &w.p
+	cols, rows, imgs := t.c1-t.c0, t.q1-t.q0, t.n1-t.n0
+	// the pixels that stay in the first-level cache: a piece of a row, some
+	// rows of one image, or some images
+	pixel := p.stepW*p.stepH*p.ic + p.oc
+	_, inCols := pieces(cols, max(innerCols, innerFloats/pixel))
+	inRows, inImgs := 1, 1
+	if inCols == cols {
+		_, inRows = pieces(rows, innerFloats/(pixel*cols))
+	}
+	if inRows == rows {
+		_, inImgs = pieces(imgs, innerFloats/(pixel*cols*rows))
+	}
+	var a tile.OuterArgs
+	a.XS, a.YS = p.stepW*p.ic*4, p.oc*4
+	for n := 0; n < imgs; n += inImgs {
+		a.B = min(inImgs, imgs-n)
+		for q := 0; q < rows; q += inRows {
+			a.R = min(inRows, rows-q)
+			a.XImg = (image - a.R*p.stepH*pitch*p.ic) * 4
+			a.YImg = (p.oh - a.R) * p.ow * p.oc * 4
+			for c := 0; c < cols; c += inCols {
+				a.P = min(inCols, cols-c)
+				a.XRow = (p.stepH*pitch - a.P*p.stepW) * p.ic * 4
+				a.YRow = (p.ow - a.P) * p.oc * 4
+				a.Zero = 0
+				if zero && n == 0 && q == 0 && c == 0 {
+					a.Zero = 1
+				}
+				x := n*image + (q*p.stepH*pitch+c*p.stepW)*p.ic
+				y := (((t.n0+n)*p.oh+t.q0+q)*p.ow + t.c0 + c) * p.oc
+				for _, b := range bs {
+					a.Y = unsafe.Pointer(&dy[y+b.c0])
+					w.block(a, b, win[x:], part)
+				}
+			}
+		}
+	}
+}
+
+// block adds the products of the pixels in a to the weights of one block.
+func (w *weights) block(a tile.OuterArgs, b block, x, part []float32) {
+	p := &w.p
+	set := p.set
+	nr := b.nv * set.Lanes
+	a.DS = nr * 4
+	a.Tail = b.width - (b.nv-1)*set.Lanes
+	if w.bias {
+		bias := a
+		bias.X, bias.XS, bias.XRow, bias.XImg = unsafe.Pointer(&one), 0, 0, 0
+		bias.D = unsafe.Pointer(&part[p.wlen+b.pad])
+		set.Outer(1, b.nv, &bias)
+	}
+	ph := &p.phases[0]
+	d := part[ph.at+ph.k*b.pad:][:ph.k*nr]
+	most := set.MaxMR(b.nv)
+	for _, seg := range ph.seg {
+		at := b.g*p.icg + seg/4
+		left := ph.run
+		for k := ceilDiv(ph.run, most); k > 0; k-- {
+			mr := ceilDiv(left, k)
+			a.X = unsafe.Pointer(&x[at])
+			a.D = unsafe.Pointer(&d[0])
+			set.Outer(mr, b.nv, &a)
+			at += mr
+			left -= mr
+			d = d[mr*nr:]
+		}
+	}
+}
+
+// ReduceWeights adds up the slots, in order, for one block of output channels:
+// dw (OIHW) and, in plans made with BiasGrad, db are overwritten there. db may
+// be nil otherwise.
+func (p *Plan) ReduceWeights(task int, partials, dw, db []float32) {
+	const name = "ReduceWeights"
+	w := &p.wgt
+	if uint(task) >= uint(len(p.fwd.blocks)) {
+		panic(fmt.Sprintf("conv: %s: got task %d, want less than %d", name, task, len(p.fwd.blocks)))
+	}
+	need(name, "partial sums", partials, w.slots*w.slotLen)
+	need(name, "weight gradient", dw, p.g.WeightLen())
+	b := p.fwd.blocks[task]
+	nr := b.nv * p.set.Lanes
+	ph := &p.fwd.phases[0]
+	var buf [64]float32
+	sum := buf[:b.width]
+	add := func(at int) {
+		copy(sum, partials[at:])
+		for s := 1; s < w.slots; s++ {
+			for l, v := range partials[s*w.slotLen+at:][:len(sum)] {
+				sum[l] += v
+			}
+		}
+	}
+	at := ph.at + ph.k*b.pad
+	for _, h := range ph.h.taps {
+		for _, v := range ph.w.taps {
+			for ic := range p.fwd.icg {
+				add(at)
+				at += nr
+				base, stride := p.wloc(b.g, h.k, v.k, ic)
+				base += b.c0 * stride
+				for l, v := range sum {
+					dw[base+l*stride] = v
+				}
+			}
+		}
+	}
+	if w.bias {
+		need(name, "bias gradient", db, p.g.OC)
+		add(p.fwd.wlen + b.pad)
+		copy(db[b.c0:], sum)
+	}
+}

@@ -1,0 +1,102 @@
+package tile
+
+import "unsafe"
+
+// The generic set works on tiles of at most genericMR rows of genericLanes floats.
+const (
+	genericMR    = 4
+	genericLanes = 8
+)
+
+func at(p unsafe.Pointer, bytes int) *float32 { return (*float32)(unsafe.Add(p, bytes)) }
+
+func floats(p unsafe.Pointer, bytes, n int) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Add(p, bytes)), n)
+}
+
+// row returns the address of row m of a view given by its two base pointers.
+func row(p0, p1 unsafe.Pointer, stride, m, mr int) unsafe.Pointer {
+	if half := (mr + 1) / 2; m >= half {
+		return unsafe.Add(p1, (m-half)*stride)
+	}
+	return unsafe.Add(p0, m*stride)
+}
+
+// dotGeneric defines the dot kernels, for any tile.
+func dotGeneric(a *DotArgs, mr, nv, lanes int) {
+	nr := nv * lanes
+	width := nr - lanes + a.Tail
+	seg := unsafe.Slice((*int)(a.Seg), a.NSeg)
+	var buf [64]float32 // 4 vectors of 16 lanes
+	acc := buf[:nr]
+	for m := range mr {
+		x := row(a.X0, a.X1, a.XS, m, mr)
+		clear(acc)
+		if a.C0 != nil {
+			copy(acc, floats(row(a.C0, a.C1, a.CS, m, mr), 0, width))
+		}
+		w := floats(a.W, 0, a.NSeg*a.Run*nr)
+		for _, s := range seg {
+			for _, xv := range floats(x, s, a.Run) {
+				for v, wv := range w[:nr] {
+					acc[v] += xv * wv
+				}
+				w = w[nr:]
+			}
+		}
+		if a.Clip != 0 {
+			clip(acc, a.Lo, a.Hi)
+		}
+		copy(floats(row(a.Y0, a.Y1, a.YS, m, mr), 0, width), acc)
+	}
+}
+
+// clip bounds y in place. Comparisons are written so that NaN passes, as in
+// the assembly.
+func clip(y []float32, lo, hi float32) {
+	for i, v := range y {
+		if v < lo {
+			v = lo
+		}
+		if v > hi {
+			v = hi
+		}
+		y[i] = v
+	}
+}
+
+// outerGeneric defines the outer kernels, for any tile.
+func outerGeneric(a *OuterArgs, mr, nv, lanes int) {
+	nr := nv * lanes
+	width := nr - lanes + a.Tail
+	var buf [28 * 64]float32
+	acc := buf[:mr*width]
+	if a.Zero == 0 {
+		for m := range mr {
+			copy(acc[m*width:], floats(a.D, m*a.DS, width))
+		}
+	}
+	xo, yo := 0, 0
+	for range a.B {
+		for range a.R {
+			for range a.P {
+				y := floats(a.Y, yo, width)
+				for m, xv := range floats(a.X, xo, mr) {
+					d := acc[m*width:][:len(y)]
+					for v, yv := range y {
+						d[v] += xv * yv
+					}
+				}
+				xo += a.XS
+				yo += a.YS
+			}
+			xo += a.XRow
+			yo += a.YRow
+		}
+		xo += a.XImg
+		yo += a.YImg
+	}
+	for m := range mr {
+		copy(floats(a.D, m*a.DS, width), acc[m*width:])
+	}
+}

@@ -1,0 +1,79 @@
+package tile
+
+import (
+	"unsafe"
+
+	"github.com/go-nncf/nncf/internal/cpu"
+)
+
+// MaxNV is the largest number of vectors in a tile of any set.
+const MaxNV = 4
+
+// A Set is one row of the table of variants: all kernels of one instruction set.
+type Set struct {
+	Name     string
+	Level    cpu.Level
+	Features cpu.Feature // what the kernels need
+	Lanes    int         // L
+
+	dot   [MaxNV + 1][]func(*DotArgs) // [NV][MR]
+	outer [MaxNV + 1][]func(*OuterArgs)
+}
+
+// Supported reports whether this machine can run the set now.
+func (s *Set) Supported() bool { return cpu.Has(s.Features) }
+
+// MaxMR returns the largest MR of tiles with nv vectors, 0 if there are none.
+func (s *Set) MaxMR(nv int) int { return max(0, len(s.dot[nv])-1) }
+
+// Dot runs the dot kernel of tile mr × nv.
+func (s *Set) Dot(mr, nv int, a *DotArgs) { s.dot[nv][mr](noescape(a)) }
+
+// Outer runs the outer kernel of tile mr × nv.
+func (s *Set) Outer(mr, nv int, a *OuterArgs) { s.outer[nv][mr](noescape(a)) }
+
+// noescape hides p from escape analysis: an argument of a call through a table
+// would move to the heap, but no kernel keeps its arguments.
+func noescape[T any](p *T) *T {
+	x := uintptr(unsafe.Pointer(p))
+	return *(**T)(unsafe.Pointer(&x))
+}
+
+// Sets returns every variant built into the program, fastest first. Not all
+// need be supported here.
+func Sets() []*Set { return sets }
+
+// Best returns the fastest supported set.
+func Best() *Set { return ForLevel(cpu.LevelAVX512) }
+
+// ForLevel returns the fastest supported set that is not above level l.
+func ForLevel(l cpu.Level) *Set {
+	for _, s := range sets {
+		if s.Level <= l && s.Supported() {
+			return s
+		}
+	}
+	panic("tile: no generic set")
+}
+
+var genericSet = &Set{
+	Name: "generic", Level: cpu.Generic, Lanes: genericLanes,
+	dot:   [MaxNV + 1][]func(*DotArgs){1: genericDots()},
+	outer: [MaxNV + 1][]func(*OuterArgs){1: genericOuters()},
+}
+
+func genericDots() []func(*DotArgs) {
+	f := make([]func(*DotArgs), genericMR+1)
+	for mr := 1; mr <= genericMR; mr++ {
+		f[mr] = func(a *DotArgs) { dotGeneric(a, mr, 1, genericLanes) }
+	}
+	return f
+}
+
+func genericOuters() []func(*OuterArgs) {
+	f := make([]func(*OuterArgs), genericMR+1)
+	for mr := 1; mr <= genericMR; mr++ {
+		f[mr] = func(a *OuterArgs) { outerGeneric(a, mr, 1, genericLanes) }
+	}
+	return f
+}
