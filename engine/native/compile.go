@@ -1,0 +1,310 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/engine/plan"
+	"github.com/go-nncf/nncf/internal/par"
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// Backend compiles graphs for the CPU. The zero value is ready.
+type Backend struct{}
+
+var _ engine.Backend = Backend{}
+
+// Name returns "native".
+func (Backend) Name() string { return "native" }
+
+// Compile implements [engine.Backend].
+func (Backend) Compile(ctx context.Context, g *ir.Graph, opts engine.Options) (engine.Program, error) {
+	if err := checkStatic(g); err != nil {
+		return nil, err
+	}
+	pool := par.New(opts.Threads)
+	c := newCompiler(g, pool.Workers())
+	if err := c.lowerAll(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	p, err := c.place(pool)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// checkStatic reports values whose types are not fully known.
+func checkStatic(g *ir.Graph) error {
+	var errs []error
+	check := func(v *ir.Value) {
+		if v == nil {
+			return
+		}
+		if _, ok := v.Type.Shape(); !ok {
+			errs = append(errs, fmt.Errorf("value %q has type %v: give the inputs known shapes first", v.Name, v.Type))
+		}
+		if v.Type.DType == tensor.String {
+			errs = append(errs, fmt.Errorf("value %q holds strings, which the engine does not run", v.Name))
+		}
+	}
+	for _, v := range g.Inputs {
+		check(v)
+	}
+	for _, n := range g.Nodes() {
+		for _, v := range n.Out {
+			check(v)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// step is one entry of the schedule.
+type step struct {
+	node   *ir.Node // nil for reorders and copies
+	kernel string
+	fused  []string
+	// bind runs once memory is placed; the closure it returns runs each time.
+	bind  func() func() error
+	run   func() error
+	bytes int64
+}
+
+// compiler lowers one graph.
+type compiler struct {
+	g       *ir.Graph
+	workers int
+	pool    *par.Pool // set before bind
+
+	slots   [][2]*slot // by value ID and order
+	home    []*slot    // by value ID: the order the producer wrote
+	pending []int      // by value ID: uses still to be lowered, borders included
+	shared  map[*plan.Buffer][]*ir.Value
+
+	all     []*slot
+	buffers []*plan.Buffer
+	scratch []*temp
+	steps   []*step
+	inputs  []*slot
+	outputs []*slot
+}
+
+// temp is memory that lives during one step.
+type temp struct {
+	buf *plan.Buffer
+	mem []float32
+}
+
+func newCompiler(g *ir.Graph, workers int) *compiler {
+	c := &compiler{
+		g: g, workers: workers,
+		slots:   make([][2]*slot, g.NumValues()),
+		home:    make([]*slot, g.NumValues()),
+		pending: make([]int, g.NumValues()),
+		shared:  map[*plan.Buffer][]*ir.Value{},
+	}
+	for _, n := range g.Nodes() {
+		for _, v := range n.In {
+			if v != nil {
+				c.pending[v.ID]++
+			}
+		}
+	}
+	for _, v := range g.Outputs {
+		c.pending[v.ID]++
+	}
+	for _, a := range g.Assigns {
+		c.pending[a.Src.ID]++
+	}
+	return c
+}
+
+func (c *compiler) lowerAll(ctx context.Context) error {
+	for _, v := range c.g.Inputs {
+		s := c.fixed(v, rowMajor, tensor.New(v.Type.DType, v.Type.MustShape()...))
+		c.inputs = append(c.inputs, s)
+	}
+	for _, v := range c.g.Stored() {
+		c.fixed(v, rowMajor, v.Data)
+	}
+	var errs []error
+	for _, n := range c.g.Nodes() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		lower := lowerings[n.Op.Kind()]
+		if lower == nil {
+			lower = lowerReference
+		}
+		if err := lower(c, n); err != nil {
+			errs = append(errs, n.Wrap("lower", err))
+			// later nodes need the outputs to exist
+			for _, v := range n.Out {
+				if v != nil && c.home[v.ID] == nil {
+					c.out(v, rowMajor)
+				}
+			}
+		}
+		for _, v := range n.In {
+			if v != nil {
+				c.pending[v.ID]--
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	c.border()
+	return nil
+}
+
+// border emits the copies to outputs that cannot be read in place and the
+// state updates.
+func (c *compiler) border() {
+	for _, v := range c.g.Outputs {
+		s := c.in(v, rowMajor)
+		if s.buf == nil { // an input or stored value handed through
+			d, src := c.fresh(v, rowMajor), s
+			c.emit(nil, "copy", []*slot{src}, []*slot{d}, func() func() error {
+				return func() error { d.data.CopyFrom(src.data); return nil }
+			})
+			s = d
+		}
+		c.outputs = append(c.outputs, s)
+	}
+	for _, a := range c.g.Assigns {
+		s := c.in(a.Src, rowMajor)
+		dst := a.Dst.Data
+		c.emit(nil, "assign", []*slot{s}, nil, func() func() error {
+			return func() error { dst.CopyFrom(s.data); return nil }
+		})
+	}
+	for _, s := range c.outputs { // valid until the next run
+		s.buf.Touch(len(c.steps))
+	}
+}
+
+// fixed makes a slot over a tensor that stays where it is.
+func (c *compiler) fixed(v *ir.Value, o order, t *tensor.Tensor) *slot {
+	s := &slot{value: v, order: o, shape: v.Type.MustShape(), dtype: v.Type.DType, data: t}
+	c.slots[v.ID][o] = s
+	if c.home[v.ID] == nil {
+		c.home[v.ID] = s
+	}
+	if sameMemory(s.shape) {
+		c.slots[v.ID][1-o] = &slot{value: v, order: 1 - o, shape: s.shape, dtype: s.dtype, data: t.Reshape((1 - o).physical(s.shape)...)}
+	}
+	return s
+}
+
+// fresh makes a slot with memory of its own that is not (yet) the value's home.
+func (c *compiler) fresh(v *ir.Value, o order) *slot {
+	s := &slot{value: v, order: o, shape: v.Type.MustShape(), dtype: v.Type.DType}
+	s.buf = &plan.Buffer{Size: s.shape.Numel() * elemSize(s.dtype)}
+	c.buffers = append(c.buffers, s.buf)
+	c.all = append(c.all, s)
+	return s
+}
+
+// out makes the slot that the value's producer writes, in order o.
+func (c *compiler) out(v *ir.Value, o order) *slot { return c.settle(v, c.fresh(v, o)) }
+
+// alias makes v the same memory as s, read as another shape or value.
+func (c *compiler) alias(v *ir.Value, o order, s *slot) *slot {
+	a := &slot{value: v, order: o, shape: v.Type.MustShape(), dtype: v.Type.DType, buf: s.buf}
+	if s.buf == nil {
+		a.data = s.data.Reshape(o.physical(a.shape)...)
+	}
+	c.all = append(c.all, a)
+	return c.settle(v, a)
+}
+
+// overwrite makes v share memory with s if nobody reads s afterwards, for
+// kernels that may work in place; otherwise it is out. It must be called while
+// the use of s that is being lowered is still pending.
+func (c *compiler) overwrite(v *ir.Value, s *slot) *slot {
+	if s.buf == nil || s.dtype != v.Type.DType || s.shape.Numel() != v.Type.MustShape().Numel() {
+		return c.out(v, s.order)
+	}
+	left := 0
+	for _, u := range c.shared[s.buf] {
+		left += c.pending[u.ID]
+	}
+	if left != 1 {
+		return c.out(v, s.order)
+	}
+	return c.alias(v, s.order, s)
+}
+
+func (c *compiler) settle(v *ir.Value, s *slot) *slot {
+	c.slots[v.ID][s.order] = s
+	c.home[v.ID] = s
+	if s.buf != nil {
+		c.shared[s.buf] = append(c.shared[s.buf], v)
+	}
+	if sameMemory(s.shape) {
+		o := 1 - s.order
+		t := &slot{value: v, order: o, shape: s.shape, dtype: s.dtype, buf: s.buf}
+		if s.buf == nil {
+			t.data = s.data.Reshape(o.physical(s.shape)...)
+		}
+		c.all = append(c.all, t)
+		c.slots[v.ID][o] = t
+	}
+	return s
+}
+
+// any returns v in the order its producer wrote.
+func (c *compiler) any(v *ir.Value) *slot { return c.home[v.ID] }
+
+// in returns v in order o, converting it once if its producer wrote the other.
+func (c *compiler) in(v *ir.Value, o order) *slot {
+	if s := c.slots[v.ID][o]; s != nil {
+		return s
+	}
+	src := c.home[v.ID]
+	if v.Kind == ir.Constant { // converted once, now
+		t := tensor.New(v.Type.DType, o.physical(src.shape)...)
+		reorder(t, src.data, src.shape, o)
+		return c.fixed(v, o, t)
+	}
+	dst := c.fresh(v, o)
+	c.slots[v.ID][o] = dst
+	c.lowerReorder(src, dst)
+	return dst
+}
+
+// emit appends a step that reads and writes the given slots.
+func (c *compiler) emit(n *ir.Node, kernel string, reads, writes []*slot, bind func() func() error, temps ...*temp) *step {
+	s := &step{node: n, kernel: kernel, bind: bind}
+	now := len(c.steps)
+	for _, l := range [][]*slot{reads, writes} {
+		for _, r := range l {
+			if r == nil {
+				continue
+			}
+			s.bytes += int64(r.shape.Numel() * elemSize(r.dtype))
+			if r.buf != nil {
+				r.buf.Touch(now)
+			}
+		}
+	}
+	for _, t := range temps {
+		t.buf.Touch(now)
+	}
+	c.steps = append(c.steps, s)
+	return s
+}
+
+// temp reserves n float32 that live during the steps it is passed to.
+func (c *compiler) temp(n int) *temp {
+	t := &temp{buf: &plan.Buffer{Size: 4 * n}}
+	c.buffers = append(c.buffers, t.buf)
+	c.scratch = append(c.scratch, t)
+	return t
+}

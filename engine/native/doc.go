@@ -1,0 +1,25 @@
+// Package native is the CPU backend: it lowers a graph to a flat list of steps
+// over one arena and runs them with a pool of workers.
+//
+//	compile.go    walks the nodes in order; each lowering emits steps
+//	slot.go       where a value lies: arena span or fixed tensor, in one order
+//	lower_*.go    one file per operator family; table.go lists them by kind
+//	reference.go  the lowering of everything else: the operator's own Eval
+//	program.go    inputs, outputs, Run
+//
+// Adding a lowering is one function of type [lowering] and one line in
+// table.go. A lowering asks the compiler for its inputs in the physical order
+// it wants (compiler.in, compiler.any), for its outputs (compiler.out), and
+// emits one or more steps; the step's bind runs when memory is placed and
+// returns the closure that each run calls. Closures must not allocate, and
+// must cut their work into tasks by shapes alone, so that results do not
+// depend on the number of workers.
+//
+// # Orders
+//
+// Values have ONNX's row-major order at the border. Inside, activations of rank
+// 3 to 5 lie channels-last:
+//
+//	logical [N C H W]   row-major      n c h w
+//	                    channels-last  n h w c
+package native
