@@ -1,0 +1,104 @@
+package quant
+
+import "fmt"
+
+// Forward sets dst[i] to x[i] rounded to grid entry i mod g.Len(). dst may be x.
+func Forward(dst, x []float32, g Grid) {
+	g.check()
+	_ = x[:len(dst)]
+	active.forward(dst, x, g.Low, g.High, g.Scale, g.Zero)
+}
+
+// BlockLen is the largest number of elements one call of Backward should cover
+// for a grid of the given length, so that a float32 lane adds up at most 1024
+// terms. Cut a tensor into blocks of this length, whatever the number of workers.
+func BlockLen(gridLen int) int { return max(gridLen, 65536/gridLen*gridLen) }
+
+// SumsLen is the length of the partial sums of one block.
+func SumsLen(gridLen int) int { return 3 * gridLen }
+
+// Backward sets dx[i] = g[i] where x[i] is inside its grid and 0 elsewhere, and
+// writes the sums of this block to sums, of length [SumsLen]: Inside, Above and
+// Below, one after the other. dx may be dy.
+func Backward(dx, dy, x []float32, g Grid, sums []float32) {
+	g.check()
+	_, _ = dy[:len(dx)], x[:len(dx)]
+	if len(sums) != SumsLen(g.Len()) {
+		panic(fmt.Sprintf("quant: sums of length %d, want %d", len(sums), SumsLen(g.Len())))
+	}
+	active.backward(dx, dy, x, g.Low, g.High, g.Scale, g.Zero, sums)
+}
+
+// Fold adds up the sums of blocks, given one after the other, into one Sums per
+// channel, in the order of the blocks. The grid length is a multiple of the
+// number of channels.
+func Fold(dst []Sums, sums []float32, gridLen int) {
+	c := len(dst)
+	if c == 0 || gridLen%c != 0 || len(sums)%SumsLen(gridLen) != 0 {
+		panic(fmt.Sprintf("quant: cannot fold sums of length %d, grid %d, into %d channels", len(sums), gridLen, c))
+	}
+	clear(dst)
+	for ; len(sums) > 0; sums = sums[3*gridLen:] {
+		in, above, below := sums[:gridLen], sums[gridLen:2*gridLen], sums[2*gridLen:3*gridLen]
+		for i, ch := 0, 0; i < gridLen; i++ {
+			d := &dst[ch]
+			d.Inside += float64(in[i])
+			d.Above += float64(above[i])
+			d.Below += float64(below[i])
+			if ch++; ch == c {
+				ch = 0
+			}
+		}
+	}
+}
+
+// ForwardRows rounds rows of the given length: row r uses grid entry
+// (first+r) mod g.Len(). dst may be x.
+func ForwardRows(dst, x []float32, row int, g Grid, first int) {
+	g.check()
+	_ = x[:len(dst)]
+	checkRows(len(dst), row)
+	for c := first % g.Len(); len(dst) > 0; dst, x = dst[row:], x[row:] {
+		active.forwardRow(dst[:row], x[:row], g.Low[c], g.High[c], g.Scale[c], g.Zero[c])
+		if c++; c == g.Len() {
+			c = 0
+		}
+	}
+}
+
+// BackwardRows is the gradient of [ForwardRows]. sums has one entry per row;
+// each is replaced by the sums of its row. dx may be dy.
+func BackwardRows(dx, dy, x []float32, row int, g Grid, first int, sums []Sums) {
+	g.check()
+	_, _ = dy[:len(dx)], x[:len(dx)]
+	checkRows(len(dx), row)
+	if row == 0 {
+		clear(sums)
+		return
+	}
+	_ = sums[:len(dx)/row]
+	var acc [3 * rowLanes]float32
+	c := first % g.Len()
+	for r := range len(dx) / row {
+		var s Sums
+		for lo := r * row; lo < (r+1)*row; lo += rowBlock {
+			hi := min(lo+rowBlock, (r+1)*row)
+			active.backwardRow(dx[lo:hi], dy[lo:hi], x[lo:hi], g.Low[c], g.High[c], g.Scale[c], g.Zero[c], noescape(&acc))
+			for l := range rowLanes {
+				s.Inside += float64(acc[l])
+				s.Above += float64(acc[rowLanes+l])
+				s.Below += float64(acc[2*rowLanes+l])
+			}
+		}
+		sums[r] = s
+		if c++; c == g.Len() {
+			c = 0
+		}
+	}
+}
+
+func checkRows(n, row int) {
+	if row < 0 || row == 0 && n > 0 || row > 0 && n%row != 0 {
+		panic(fmt.Sprintf("quant: %d elements are not rows of %d", n, row))
+	}
+}
