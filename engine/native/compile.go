@@ -100,6 +100,9 @@ type temp struct {
 	mem []float32
 }
 
+// part returns one worker's share of n floats.
+func (t *temp) part(worker, n int) []float32 { return t.mem[worker*n:][:n] }
+
 func newCompiler(g *ir.Graph, workers int) *compiler {
 	c := &compiler{
 		g: g, workers: workers,

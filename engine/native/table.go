@@ -7,4 +7,8 @@ type lowering func(c *compiler, n *ir.Node) error
 
 // lowerings lists the operators that run on kernels; every other operator runs
 // by its reference evaluator.
-var lowerings = map[string]lowering{}
+var lowerings = map[string]lowering{
+	"Conv":           lowerConv,
+	"ConvGradWeight": lowerConvGradWeight,
+	"ConvTranspose":  lowerConvTranspose,
+}
