@@ -9,6 +9,9 @@ import (
 // MaxNV is the largest number of vectors in a tile of any set.
 const MaxNV = 4
 
+//go:generate go run -C ../_gen ./tile -level avx2 -out ../tile/avx2_amd64.s -stubs ../tile/avx2_stubs_amd64.go -pkg tile -table ../tile/avx2_table_amd64.go
+//go:generate go run -C ../_gen ./tile -level avx512 -out ../tile/avx512_amd64.s -stubs ../tile/avx512_stubs_amd64.go -pkg tile -table ../tile/avx512_table_amd64.go
+
 // A Set is one row of the table of variants: all kernels of one instruction set.
 type Set struct {
 	Name     string

@@ -2,4 +2,4 @@
 
 package tile
 
-var sets = []*Set{genericSet}
+var sets = []*Set{avx512Set, avx2Set, genericSet}

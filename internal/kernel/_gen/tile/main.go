@@ -1,0 +1,640 @@
+// Command tile writes the assembly kernels of package tile for one
+// instruction set: the .s file, the stubs, and the table of kernels.
+//
+//	go run ./tile -level avx2 -out avx2_amd64.s -stubs avx2_stubs_amd64.go -table avx2_table_amd64.go
+package main
+
+import (
+	"flag"
+	"fmt"
+	"go/format"
+	"go/token"
+	"go/types"
+	"log"
+	"os"
+	"strings"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
+	"github.com/mmcloughlin/avo/ir"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// isa is what the generator must know about an instruction set.
+type isa struct {
+	name  string
+	lanes int
+	// maxMR is, by number of vectors, the most rows of a tile: MR·NV
+	// accumulators, NV weights and one or two broadcasts fill the registers.
+	maxMR [5]int
+	// reuse lists the rows of the kernels that keep three taps of a 3-wide
+	// kernel in registers, by number of vectors.
+	reuse [5][]int
+}
+
+var isas = []isa{
+	{name: "avx2", lanes: 8, maxMR: [5]int{0, 12, 6, 4}},
+	{name: "avx512", lanes: 16, maxMR: [5]int{0, 24, 14, 9, 6}},
+}
+
+func main() {
+	log.SetFlags(0)
+	args := flag.NewFlagSet("tile", flag.ExitOnError)
+	level := args.String("level", "", "instruction set: avx2 or avx512")
+	table := args.String("table", "", "file for the table of kernels")
+	flags := build.NewFlags(args)
+	args.Parse(os.Args[1:])
+	for _, s := range isas {
+		if s.name != *level {
+			continue
+		}
+		g := &generator{Context: build.NewContext(), isa: s}
+		g.ConstraintExpr("amd64,!noasm")
+		if s.lanes == 8 {
+			g.maskTable()
+		}
+		for nv, most := range s.maxMR {
+			for mr := 1; mr <= most; mr++ {
+				g.dot(mr, nv)
+			}
+		}
+		for nv, most := range s.maxMR {
+			for mr := 1; mr <= most; mr++ {
+				g.outer(mr, nv)
+			}
+		}
+		src, err := format.Source([]byte(g.table()))
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := os.WriteFile(*table, src, 0o666); err != nil {
+			log.Fatal(err)
+		}
+		os.Exit(build.Main(flags.Config(), g.Context))
+	}
+	log.Fatalf("got level %q, want avx2 or avx512", *level)
+}
+
+type generator struct {
+	*build.Context
+	isa
+	masks Mem // AVX2: 8 words of ones, 8 of zeros
+	label int
+}
+
+// begin starts kernel name, whose only parameter is a pointer to the struct
+// typ of package tile, and returns that pointer.
+func (g *generator) begin(name, typ, doc string) reg.Register {
+	g.Function(name)
+	g.Attributes(attr.NOSPLIT)
+	pkg := types.NewPackage("tile", "tile")
+	arg := types.NewNamed(types.NewTypeName(token.NoPos, pkg, typ, nil), types.NewStruct(nil, nil), nil)
+	param := types.NewVar(token.NoPos, pkg, "a", types.NewPointer(arg))
+	sig := types.NewSignatureType(nil, nil, nil, types.NewTuple(param), nil, false)
+	g.Signature(gotypes.NewSignature(pkg, sig))
+	g.Pragma("noescape")
+	g.Doc(doc)
+	return g.Load(g.Param("a"), g.GP64())
+}
+
+func (g *generator) newLabel(name string) string {
+	g.label++
+	return fmt.Sprintf("%s%d", name, g.label)
+}
+
+// align starts a loop on a 32-byte boundary.
+func (g *generator) align() {
+	g.Instruction(&ir.Instruction{Opcode: "PCALIGN", Operands: []Op{Imm(32)}})
+}
+
+func (g *generator) vec() reg.VecVirtual {
+	if g.lanes == 16 {
+		return g.ZMM()
+	}
+	return g.YMM()
+}
+
+func (g *generator) vecs(n int) []reg.VecVirtual {
+	v := make([]reg.VecVirtual, n)
+	for i := range v {
+		v[i] = g.vec()
+	}
+	return v
+}
+
+func (g *generator) bytes() int { return 4 * g.lanes }
+
+func (g *generator) maskTable() {
+	g.masks = g.StaticGlobal("tail")
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for i := range 16 {
+		v := U32(0)
+		if i < 8 {
+			v = 0xffffffff
+		}
+		g.AddDatum(4*i, v)
+	}
+}
+
+// tail makes the mask of the last vector from the number of its lanes.
+func (g *generator) tail(n Mem) reg.Register {
+	if g.lanes == 16 {
+		one, k := g.GP64(), g.K()
+		g.MOVQ(n, reg.RCX)
+		g.MOVQ(U32(1), one)
+		g.SHLQ(reg.CL, one)
+		g.DECQ(one)
+		g.KMOVW(one.As32(), k)
+		return k
+	}
+	at, left, m := g.GP64(), g.GP64(), g.YMM()
+	g.LEAQ(g.masks, at)
+	g.MOVQ(U32(8), left)
+	g.SUBQ(n, left)
+	g.VMOVUPS(Mem{Base: at, Index: left, Scale: 4}, m)
+	return m
+}
+
+func (g *generator) loadMasked(m Mem, mask reg.Register, v reg.VecVirtual) {
+	if g.lanes == 16 {
+		g.VMOVUPS_Z(m, mask, v)
+	} else {
+		g.VMASKMOVPS(m, mask, v)
+	}
+}
+
+func (g *generator) storeMasked(v reg.VecVirtual, mask reg.Register, m Mem) {
+	if g.lanes == 16 {
+		g.VMOVUPS(v, mask, m)
+	} else {
+		g.VMASKMOVPS(v, mask, m)
+	}
+}
+
+// rows addresses up to 2·16 rows from two base pointers: row r of a half is
+// base + r·stride, made from odd multiples of the stride and a scale.
+type rows struct {
+	half  int
+	odd   map[int]reg.Register
+	bases [2]reg.Register
+}
+
+func (g *generator) newRows(mr int, stride Mem, base0, base1 reg.Register) *rows {
+	r := &rows{half: (mr + 1) / 2, odd: map[int]reg.Register{}, bases: [2]reg.Register{base0, base1}}
+	for i := 1; i < r.half; i++ {
+		o, _ := oddPart(i)
+		if r.odd[o] != nil {
+			continue
+		}
+		idx := g.GP64()
+		r.odd[o] = idx
+		switch o {
+		case 1:
+			g.MOVQ(stride, idx)
+		case 3, 5, 9:
+			g.LEAQ(Mem{Base: r.odd[1], Index: r.odd[1], Scale: uint8(o - 1)}, idx)
+		case 7:
+			g.LEAQ(Mem{Base: r.odd[3], Index: r.odd[1], Scale: 4}, idx)
+		case 11:
+			g.LEAQ(Mem{Base: r.odd[3], Index: r.odd[1], Scale: 8}, idx)
+		case 13:
+			g.LEAQ(Mem{Base: r.odd[5], Index: r.odd[1], Scale: 8}, idx)
+		default:
+			panic("rows: too many")
+		}
+	}
+	return r
+}
+
+func oddPart(i int) (odd, scale int) {
+	scale = 1
+	for i%2 == 0 {
+		i /= 2
+		scale *= 2
+	}
+	return i, scale
+}
+
+// at returns the operand disp bytes into row m.
+func (r *rows) at(m, disp int) Mem {
+	b := r.bases[m/r.half]
+	if m %= r.half; m == 0 {
+		return Mem{Base: b, Disp: disp}
+	}
+	o, s := oddPart(m)
+	return Mem{Base: b, Index: r.odd[o], Scale: uint8(s), Disp: disp}
+}
+
+// The fields of tile.DotArgs, all of eight bytes but the last two.
+const (
+	dotX0 = 8 * iota
+	dotX1
+	dotXS
+	dotW
+	dotSeg
+	dotNSeg
+	dotRun
+	dotY0
+	dotY1
+	dotYS
+	dotC0
+	dotC1
+	dotCS
+	dotTail
+	dotClip
+	dotLo
+	dotHi = dotLo + 4
+)
+
+// dot writes the kernel for a tile of mr rows and nv vectors.
+func (g *generator) dot(mr, nv int) {
+	a := g.begin(g.kernel("dot", mr, nv), "DotArgs", fmt.Sprintf("%s is dotGeneric for %d rows and %d vectors of %d lanes.", g.kernel("dot", mr, nv), mr, nv, g.lanes))
+	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
+	acc := g.vecs(mr * nv)
+	vb := g.bytes()
+
+	zero, start := g.newLabel("zero"), g.newLabel("start")
+	c := g.GP64()
+	g.MOVQ(arg(dotC0), c)
+	g.TESTQ(c, c)
+	g.JEQ(LabelRef(zero))
+	{
+		mask := g.tail(arg(dotTail))
+		c1 := g.GP64()
+		g.MOVQ(arg(dotC1), c1)
+		r := g.newRows(mr, arg(dotCS), c, c1)
+		for m := range mr {
+			for v := range nv {
+				if v == nv-1 {
+					g.loadMasked(r.at(m, v*vb), mask, acc[m*nv+v])
+				} else {
+					g.VMOVUPS(r.at(m, v*vb), acc[m*nv+v])
+				}
+			}
+		}
+	}
+	g.JMP(LabelRef(start))
+	g.Label(zero)
+	for _, v := range acc {
+		g.VXORPS(v, v, v)
+	}
+	g.Label(start)
+
+	x0, x1, w, seg, nseg, n := g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64()
+	g.MOVQ(arg(dotW), w)
+	g.MOVQ(arg(dotSeg), seg)
+	g.MOVQ(arg(dotNSeg), nseg)
+	x := g.newRows(mr, arg(dotXS), x0, x1)
+	wv := g.vecs(nv)
+	// two broadcasts in turn where registers allow
+	bc := g.vecs(min(2, g.registers()-len(acc)-nv))
+	step := func(u int) {
+		for v := range nv {
+			g.VMOVUPS(Mem{Base: w, Disp: (u*nv + v) * vb}, wv[v])
+		}
+		for m := range mr {
+			if nv == 1 && g.lanes == 16 {
+				g.VFMADD231PS_BCST(x.at(m, 4*u), wv[0], acc[m])
+				continue
+			}
+			b := bc[m%len(bc)]
+			g.VBROADCASTSS(x.at(m, 4*u), b)
+			for v := range nv {
+				g.VFMADD231PS(b, wv[v], acc[m*nv+v])
+			}
+		}
+	}
+	next := func(u int) {
+		g.ADDQ(Imm(uint64(4*u)), x0)
+		if mr > 1 {
+			g.ADDQ(Imm(uint64(4*u)), x1)
+		}
+		g.ADDQ(U32(uint32(u*nv*vb)), w)
+	}
+	const unroll = 4
+	segment, four, rest, single, done := g.newLabel("segment"), g.newLabel("four"), g.newLabel("rest"), g.newLabel("single"), g.newLabel("done")
+	g.Label(segment)
+	g.MOVQ(Mem{Base: seg}, x0)
+	if mr > 1 {
+		g.MOVQ(x0, x1)
+		g.ADDQ(arg(dotX1), x1)
+	}
+	g.ADDQ(arg(dotX0), x0)
+	g.MOVQ(arg(dotRun), n)
+	g.SUBQ(Imm(unroll), n)
+	g.JLT(LabelRef(rest))
+	g.align()
+	g.Label(four)
+	for u := range unroll {
+		step(u)
+	}
+	next(unroll)
+	g.SUBQ(Imm(unroll), n)
+	g.JGE(LabelRef(four))
+	g.Label(rest)
+	g.ADDQ(Imm(unroll), n)
+	g.JEQ(LabelRef(done))
+	g.Label(single)
+	step(0)
+	next(1)
+	g.DECQ(n)
+	g.JNE(LabelRef(single))
+	g.Label(done)
+	g.ADDQ(Imm(8), seg)
+	g.DECQ(nseg)
+	g.JNE(LabelRef(segment))
+
+	plain := g.newLabel("plain")
+	clip := g.GP64()
+	g.MOVQ(arg(dotClip), clip)
+	g.TESTQ(clip, clip)
+	g.JEQ(LabelRef(plain))
+	lo, hi := g.vec(), g.vec()
+	g.VBROADCASTSS(arg(dotLo), lo)
+	g.VBROADCASTSS(arg(dotHi), hi)
+	for _, v := range acc { // the second source is returned for NaN
+		g.VMAXPS(v, lo, v)
+		g.VMINPS(v, hi, v)
+	}
+	g.Label(plain)
+
+	y0, y1 := g.GP64(), g.GP64()
+	g.MOVQ(arg(dotY0), y0)
+	g.MOVQ(arg(dotY1), y1)
+	y := g.newRows(mr, arg(dotYS), y0, y1)
+	g.store(mr, nv, arg(dotTail), func(m, v int, last bool, mask reg.Register) {
+		if last {
+			g.storeMasked(acc[m*nv+v], mask, y.at(m, v*vb))
+		} else {
+			g.VMOVUPS(acc[m*nv+v], y.at(m, v*vb))
+		}
+	})
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// store emits the stores of a tile. On AVX2, where masked stores are slow,
+// full vectors have a path of their own.
+func (g *generator) store(mr, nv int, tail Mem, put func(m, v int, last bool, mask reg.Register)) {
+	all := func(masked bool, mask reg.Register) {
+		for m := range mr {
+			for v := range nv {
+				put(m, v, masked && v == nv-1, mask)
+			}
+		}
+	}
+	if g.lanes == 16 {
+		all(true, g.tail(tail))
+		return
+	}
+	partial, end := g.newLabel("partial"), g.newLabel("end")
+	g.CMPQ(tail, Imm(uint64(g.lanes)))
+	g.JNE(LabelRef(partial))
+	all(false, nil)
+	g.JMP(LabelRef(end))
+	g.Label(partial)
+	all(true, g.tail(tail))
+	g.Label(end)
+}
+
+func (g *generator) registers() int {
+	if g.lanes == 16 {
+		return 32
+	}
+	return 16
+}
+
+// The fields of tile.OuterArgs.
+const (
+	outerX = 8 * iota
+	outerXS
+	outerXRow
+	outerXImg
+	outerY
+	outerYS
+	outerYRow
+	outerYImg
+	outerP
+	outerR
+	outerB
+	outerD
+	outerDS
+	outerTail
+	outerZero
+)
+
+// outer writes the kernel for a tile of mr rows and nv vectors.
+func (g *generator) outer(mr, nv int) {
+	a := g.begin(g.kernel("outer", mr, nv), "OuterArgs", fmt.Sprintf("%s is outerGeneric for %d rows and %d vectors of %d lanes.", g.kernel("outer", mr, nv), mr, nv, g.lanes))
+	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
+	acc := g.vecs(mr * nv)
+	vb := g.bytes()
+
+	load, start := g.newLabel("load"), g.newLabel("start")
+	flag := g.GP64()
+	g.MOVQ(arg(outerZero), flag)
+	g.TESTQ(flag, flag)
+	g.JEQ(LabelRef(load))
+	for _, v := range acc {
+		g.VXORPS(v, v, v)
+	}
+	g.JMP(LabelRef(start))
+	g.Label(load)
+	{
+		mask := g.tail(arg(outerTail))
+		d, ds := g.GP64(), g.GP64()
+		g.MOVQ(arg(outerD), d)
+		g.MOVQ(arg(outerDS), ds)
+		for m := range mr {
+			for v := range nv {
+				at := Mem{Base: d, Disp: v * vb}
+				if v == nv-1 {
+					g.loadMasked(at, mask, acc[m*nv+v])
+				} else {
+					g.VMOVUPS(at, acc[m*nv+v])
+				}
+			}
+			if m < mr-1 {
+				g.ADDQ(ds, d)
+			}
+		}
+	}
+	g.Label(start)
+
+	x, y, xs, ys, p, r, b := g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64()
+	g.MOVQ(arg(outerX), x)
+	g.MOVQ(arg(outerY), y)
+	g.MOVQ(arg(outerXS), xs)
+	g.MOVQ(arg(outerYS), ys)
+	g.MOVQ(arg(outerB), b)
+	yv := g.vecs(nv)
+	bc := g.vecs(min(2, g.registers()-len(acc)-nv))
+	loop := func(masked bool, mask reg.Register) {
+		img, row, pixel := g.newLabel("image"), g.newLabel("row"), g.newLabel("pixel")
+		g.Label(img)
+		g.MOVQ(arg(outerR), r)
+		g.Label(row)
+		g.MOVQ(arg(outerP), p)
+		g.align()
+		g.Label(pixel)
+		for v := range nv {
+			at := Mem{Base: y, Disp: v * vb}
+			if masked && v == nv-1 {
+				g.loadMasked(at, mask, yv[v])
+			} else {
+				g.VMOVUPS(at, yv[v])
+			}
+		}
+		for m := range mr {
+			at := Mem{Base: x, Disp: 4 * m}
+			if nv == 1 && g.lanes == 16 {
+				g.VFMADD231PS_BCST(at, yv[0], acc[m])
+				continue
+			}
+			t := bc[m%len(bc)]
+			g.VBROADCASTSS(at, t)
+			for v := range nv {
+				g.VFMADD231PS(t, yv[v], acc[m*nv+v])
+			}
+		}
+		g.ADDQ(xs, x)
+		g.ADDQ(ys, y)
+		g.DECQ(p)
+		g.JNE(LabelRef(pixel))
+		g.ADDQ(arg(outerXRow), x)
+		g.ADDQ(arg(outerYRow), y)
+		g.DECQ(r)
+		g.JNE(LabelRef(row))
+		g.ADDQ(arg(outerXImg), x)
+		g.ADDQ(arg(outerYImg), y)
+		g.DECQ(b)
+		g.JNE(LabelRef(img))
+	}
+	d, ds := g.GP64(), g.GP64()
+	store := func(masked bool, mask reg.Register) {
+		for m := range mr {
+			for v := range nv {
+				at := Mem{Base: d, Disp: v * vb}
+				if masked && v == nv-1 {
+					g.storeMasked(acc[m*nv+v], mask, at)
+				} else {
+					g.VMOVUPS(acc[m*nv+v], at)
+				}
+			}
+			if m < mr-1 {
+				g.ADDQ(ds, d)
+			}
+		}
+	}
+	if g.lanes == 16 {
+		mask := g.tail(arg(outerTail))
+		loop(true, mask)
+		g.MOVQ(arg(outerD), d)
+		g.MOVQ(arg(outerDS), ds)
+		store(true, mask)
+	} else {
+		// A register for the mask would cost a row of the tile, so partial
+		// vectors reload it: from memory into the register of the broadcast.
+		partial, sum, end := g.newLabel("partial"), g.newLabel("sum"), g.newLabel("end")
+		g.CMPQ(arg(outerTail), Imm(uint64(g.lanes)))
+		g.JNE(LabelRef(partial))
+		loop(false, nil)
+		g.JMP(LabelRef(sum))
+		g.Label(partial)
+		g.partialLoop(mr, nv, arg, acc, yv, bc, x, y, xs, ys, p, r, b)
+		g.Label(sum)
+		g.MOVQ(arg(outerD), d)
+		g.MOVQ(arg(outerDS), ds)
+		g.CMPQ(arg(outerTail), Imm(uint64(g.lanes)))
+		masked := g.newLabel("masked")
+		g.JNE(LabelRef(masked))
+		store(false, nil)
+		g.JMP(LabelRef(end))
+		g.Label(masked)
+		d2 := d
+		mask := g.tail(arg(outerTail))
+		_ = d2
+		store(true, mask)
+		g.Label(end)
+	}
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// partialLoop is the loop of an AVX2 outer kernel whose last vector has unused
+// lanes. The mask is read again for each pixel.
+func (g *generator) partialLoop(mr, nv int, arg func(int) Mem, acc, yv, bc []reg.VecVirtual, x, y, xs, ys, p, r, b reg.Register) {
+	vb := g.bytes()
+	img, row, pixel := g.newLabel("image"), g.newLabel("row"), g.newLabel("pixel")
+	at, left := g.GP64(), g.GP64()
+	g.LEAQ(g.masks, at)
+	g.MOVQ(U32(8), left)
+	g.SUBQ(arg(outerTail), left)
+	g.LEAQ(Mem{Base: at, Index: left, Scale: 4}, at)
+	g.Label(img)
+	g.MOVQ(arg(outerR), r)
+	g.Label(row)
+	g.MOVQ(arg(outerP), p)
+	g.Label(pixel)
+	for v := range nv - 1 {
+		g.VMOVUPS(Mem{Base: y, Disp: v * vb}, yv[v])
+	}
+	g.VMOVUPS(Mem{Base: at}, bc[0])
+	g.VMASKMOVPS(Mem{Base: y, Disp: (nv - 1) * vb}, bc[0], yv[nv-1])
+	for m := range mr {
+		t := bc[m%len(bc)]
+		g.VBROADCASTSS(Mem{Base: x, Disp: 4 * m}, t)
+		for v := range nv {
+			g.VFMADD231PS(t, yv[v], acc[m*nv+v])
+		}
+	}
+	g.ADDQ(xs, x)
+	g.ADDQ(ys, y)
+	g.DECQ(p)
+	g.JNE(LabelRef(pixel))
+	g.ADDQ(arg(outerXRow), x)
+	g.ADDQ(arg(outerYRow), y)
+	g.DECQ(r)
+	g.JNE(LabelRef(row))
+	g.ADDQ(arg(outerXImg), x)
+	g.ADDQ(arg(outerYImg), y)
+	g.DECQ(b)
+	g.JNE(LabelRef(img))
+}
+
+func (g *generator) kernel(family string, mr, nv int) string {
+	return fmt.Sprintf("f32_%s_%dx%d_%s", family, mr, nv*g.lanes, g.name)
+}
+
+// table writes the kernels as a row of the table of variants.
+func (g *generator) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "// Code generated by command: go run ./tile -level %s. DO NOT EDIT.\n\n", g.name)
+	fmt.Fprintf(&b, "//go:build amd64 && !noasm\n\npackage tile\n\n")
+	field := func(family, typ string) {
+		fmt.Fprintf(&b, "\t%s: [MaxNV + 1][]func(*%s){\n", family, typ)
+		for nv, most := range g.maxMR {
+			if most == 0 {
+				continue
+			}
+			fmt.Fprintf(&b, "\t\t%d: {nil", nv)
+			for mr := 1; mr <= most; mr++ {
+				fmt.Fprintf(&b, ", %s", g.kernel(family, mr, nv))
+			}
+			fmt.Fprintf(&b, "},\n")
+		}
+		fmt.Fprintf(&b, "\t},\n")
+	}
+	feature, level := "cpu.FeaturesAVX2", "cpu.LevelAVX2"
+	if g.lanes == 16 {
+		feature, level = "cpu.FeaturesAVX512", "cpu.LevelAVX512"
+	}
+	fmt.Fprintf(&b, "import \"github.com/go-nncf/nncf/internal/cpu\"\n\n")
+	fmt.Fprintf(&b, "var %sSet = &Set{\n\tName: %q, Level: %s, Features: %s, Lanes: %d,\n", g.name, g.name, level, feature, g.lanes)
+	field("dot", "DotArgs")
+	field("outer", "OuterArgs")
+	fmt.Fprintf(&b, "}\n")
+	return b.String()
+}
