@@ -1,0 +1,243 @@
+package compress
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-nncf/nncf/ir"
+)
+
+// Scopes are the ignored and target scopes of an algorithm or of one of its
+// groups. An entry names operators in one of these ways:
+//
+//	{re}conv[12]                     regular expression, searched in the node name and the path
+//	/layer1/layer1.0/conv1/Conv      node name, or a prefix of it ending before a "/"
+//	layer1.0.conv1                   path, or a prefix of it ending before a "."
+//	layer1.0.conv1.weight            name of a weight or of a result
+//	ResNet/Sequential[layer1]/BasicBlock[0]/Conv2d[conv1]   scope as NNCF prints it
+//
+// The path of a node is its name without slashes and operator, as modules are
+// nested: layer1.0.conv1. Paths may leave out outer modules. With target scopes, only
+// operators that match one count, and ignored scopes have no effect.
+type Scopes struct {
+	Ignored []string `json:"ignored_scopes,omitempty"`
+	Target  []string `json:"target_scopes,omitempty"`
+}
+
+// Considered reports whether the node is to be compressed.
+func (s Scopes) Considered(n *ir.Node) bool {
+	if s.Target != nil {
+		return MatchAny(s.Target, n)
+	}
+	return !MatchAny(s.Ignored, n)
+}
+
+// Check reports every entry that is not a valid pattern or matches no node,
+// with the nearest existing paths.
+func (s Scopes) Check(g *ir.Graph) error {
+	var errs []error
+	for _, l := range []struct {
+		key     string
+		entries []string
+	}{{"ignored_scopes", s.Ignored}, {"target_scopes", s.Target}} {
+		for _, e := range l.entries {
+			if re, ok := strings.CutPrefix(e, "{re}"); ok {
+				if _, err := regexp.Compile(re); err != nil {
+					errs = append(errs, fmt.Errorf("%s: entry %q: %w", l.key, e, err))
+					continue
+				}
+			}
+			if !slices.ContainsFunc(g.Nodes(), func(n *ir.Node) bool { return Match(e, n) }) {
+				errs = append(errs, fmt.Errorf("%s: entry %q matches no operator; nearest: %s", l.key, e, strings.Join(nearest(e, g), ", ")))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// MatchAny reports whether any entry names the node.
+func MatchAny(entries []string, n *ir.Node) bool {
+	return slices.ContainsFunc(entries, func(e string) bool { return Match(e, n) })
+}
+
+// Match reports whether a scope entry names the node; see [Scopes].
+func Match(entry string, n *ir.Node) bool {
+	path := Path(n)
+	if re, ok := strings.CutPrefix(entry, "{re}"); ok {
+		r, err := regexp.Compile(re)
+		return err == nil && (r.MatchString(n.Name) || r.MatchString(path) || slices.ContainsFunc(valueNames(n), r.MatchString))
+	}
+	if entry == "" {
+		return false
+	}
+	if strings.Contains(entry, "[") && strings.Contains(entry, "]") {
+		want, kind := parseScope(entry)
+		return want != "" && pathMatch(want, path) && (kind == "" || kind == opAlias(n.Op.Kind()))
+	}
+	if entry == n.Name || strings.HasPrefix(n.Name, strings.TrimSuffix(entry, "/")+"/") || slices.Contains(valueNames(n), entry) {
+		return true
+	}
+	return !strings.Contains(entry, "/") && pathMatch(entry, path)
+}
+
+// pathMatch reports whether want is a run of whole elements of path that
+// starts anywhere and is followed by nothing or more elements.
+func pathMatch(want, path string) bool {
+	for {
+		if path == want || strings.HasPrefix(path, want+".") {
+			return true
+		}
+		_, rest, ok := strings.Cut(path, ".")
+		if !ok {
+			return false
+		}
+		path = rest
+	}
+}
+
+// Path returns the module path of a node: its name without the operator, with
+// nested modules joined by dots. Names without slashes are paths as they are.
+func Path(n *ir.Node) string {
+	if !strings.Contains(n.Name, "/") {
+		if n.Name != "" {
+			return n.Name
+		}
+		if names := valueNames(n); len(names) > 0 {
+			return names[0]
+		}
+		return ""
+	}
+	parts := strings.Split(strings.Trim(n.Name, "/"), "/")
+	if len(parts) > 1 {
+		parts = parts[:len(parts)-1]
+	}
+	path := parts[0]
+	for i, p := range parts[1:] {
+		if strings.HasPrefix(p, parts[i]+".") { // exporters repeat the outer module: layer1/layer1.0
+			path = strings.TrimSuffix(path, parts[i]) + p
+			continue
+		}
+		path += "." + p
+	}
+	return path
+}
+
+func valueNames(n *ir.Node) []string {
+	var names []string
+	for _, v := range n.Out {
+		if v != nil {
+			names = append(names, v.Name)
+		}
+	}
+	for _, v := range n.In {
+		if v != nil && v.IsStored() {
+			names = append(names, v.Name)
+			for _, suffix := range []string{".weight", ".bias"} {
+				if s, ok := strings.CutSuffix(v.Name, suffix); ok {
+					names = append(names, s)
+				}
+			}
+		}
+	}
+	return names
+}
+
+var (
+	scopeAttr  = regexp.MustCompile(`\[([^\[\]]*)\]`)
+	scopeIndex = regexp.MustCompile(`_\d+$`)
+)
+
+// parseScope turns Root/Class[a]/Class[b]/op_0 into the path a.b and the
+// operator alias op.
+func parseScope(s string) (path, kind string) {
+	var attrs []string
+	for i, e := range strings.Split(s, "/") {
+		if m := scopeAttr.FindStringSubmatch(e); m != nil {
+			attrs = append(attrs, m[1])
+		} else if i > 0 && e != "" {
+			kind = opAlias(scopeIndex.ReplaceAllString(e, ""))
+		}
+	}
+	return strings.Join(attrs, "."), kind
+}
+
+// opAlias folds the operator names of PyTorch graphs and ONNX kinds together.
+func opAlias(s string) string {
+	s = strings.ToLower(strings.Trim(s, "_"))
+	switch s {
+	case "conv1d", "conv2d", "conv3d":
+		return "conv"
+	case "conv_transpose2d", "conv_transpose3d":
+		return "convtranspose"
+	case "linear", "addmm":
+		return "gemm"
+	case "iadd", "radd":
+		return "add"
+	case "imul", "rmul":
+		return "mul"
+	case "cat":
+		return "concat"
+	case "batch_norm":
+		return "batchnormalization"
+	case "adaptive_avg_pool2d":
+		return "globalaveragepool"
+	case "avg_pool2d":
+		return "averagepool"
+	case "max_pool2d":
+		return "maxpool"
+	}
+	return strings.ReplaceAll(s, "_", "")
+}
+
+// nearest returns up to three paths or names of g that resemble the entry.
+func nearest(entry string, g *ir.Graph) []string {
+	if want, _ := parseScope(entry); want != "" {
+		entry = want
+	}
+	type cand struct {
+		s string
+		d int
+	}
+	var cands []cand
+	seen := map[string]bool{}
+	for _, n := range g.Nodes() {
+		s := Path(n)
+		if strings.Contains(entry, "/") {
+			s = n.Name
+		}
+		if s != "" && !seen[s] {
+			seen[s] = true
+			cands = append(cands, cand{s, distance(entry, s)})
+		}
+	}
+	slices.SortStableFunc(cands, func(a, b cand) int { return cmp.Compare(a.d, b.d) })
+	var out []string
+	for _, c := range cands[:min(3, len(cands))] {
+		out = append(out, fmt.Sprintf("%q", c.s))
+	}
+	return out
+}
+
+// distance is the Levenshtein distance.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diag, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diag+cost)
+		}
+	}
+	return row[len(b)]
+}
