@@ -533,3 +533,6 @@ func f32_outer_5x64_avx512(a *OuterArgs)
 //
 //go:noescape
 func f32_outer_6x64_avx512(a *OuterArgs)
+
+// f32_peak_avx512 runs n times 12 multiply-adds of 16 lanes on registers.
+func f32_peak_avx512(n int)

@@ -100,3 +100,23 @@ func outerGeneric(a *OuterArgs, mr, nv, lanes int) {
 		copy(floats(a.D, m*a.DS, width), acc[m*width:])
 	}
 }
+
+// peakGeneric runs n times 8 independent multiply-adds.
+func peakGeneric(n int) {
+	var a, b, c, d, e, f, g, h float32
+	x := float32(n)
+	for range n {
+		a += x * x
+		b += x * x
+		c += x * x
+		d += x * x
+		e += x * x
+		f += x * x
+		g += x * x
+		h += x * x
+	}
+	peakSink(a + b + c + d + e + f + g + h)
+}
+
+//go:noinline
+func peakSink(float32) {}

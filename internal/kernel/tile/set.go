@@ -21,6 +21,17 @@ type Set struct {
 
 	dot   [MaxNV + 1][]func(*DotArgs) // [NV][MR]
 	outer [MaxNV + 1][]func(*OuterArgs)
+
+	peak     func(n int)
+	peakMACs int // per iteration
+}
+
+// Peak runs at least macs multiply-adds as fast as the machine can, without
+// touching memory, and returns how many it ran. Benchmarks compare with it.
+func (s *Set) Peak(macs int) int {
+	n := macs/s.peakMACs + 1
+	s.peak(n)
+	return n * s.peakMACs
 }
 
 // Supported reports whether this machine can run the set now.
@@ -63,6 +74,7 @@ var genericSet = &Set{
 	Name: "generic", Level: cpu.Generic, Lanes: genericLanes,
 	dot:   [MaxNV + 1][]func(*DotArgs){1: genericDots()},
 	outer: [MaxNV + 1][]func(*OuterArgs){1: genericOuters()},
+	peak:  peakGeneric, peakMACs: 8,
 }
 
 func genericDots() []func(*DotArgs) {

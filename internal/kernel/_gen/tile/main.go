@@ -65,6 +65,7 @@ func main() {
 				g.outer(mr, nv)
 			}
 		}
+		g.peak()
 		src, err := format.Source([]byte(g.table()))
 		if err != nil {
 			log.Fatal(err)
@@ -604,6 +605,33 @@ func (g *generator) partialLoop(mr, nv int, arg func(int) Mem, acc, yv, bc []reg
 	g.JNE(LabelRef(img))
 }
 
+// peakChains is the number of independent sums of the peak probe: enough for
+// a latency of five cycles on two units.
+const peakChains = 12
+
+// peak writes a loop of nothing but multiply-adds on registers.
+func (g *generator) peak() {
+	g.Function("f32_peak_" + g.name)
+	g.Attributes(attr.NOSPLIT)
+	g.SignatureExpr("func(n int)")
+	g.Doc(fmt.Sprintf("f32_peak_%s runs n times %d multiply-adds of %d lanes on registers.", g.name, peakChains, g.lanes))
+	n := g.Load(g.Param("n"), g.GP64())
+	acc, x := g.vecs(peakChains), g.vec()
+	for _, v := range append(acc, x) {
+		g.VXORPS(v, v, v)
+	}
+	loop := g.newLabel("loop")
+	g.align()
+	g.Label(loop)
+	for _, v := range acc {
+		g.VFMADD231PS(x, x, v)
+	}
+	g.DECQ(n)
+	g.JNE(LabelRef(loop))
+	g.VZEROUPPER()
+	g.RET()
+}
+
 func (g *generator) kernel(family string, mr, nv int) string {
 	return fmt.Sprintf("f32_%s_%dx%d_%s", family, mr, nv*g.lanes, g.name)
 }
@@ -635,6 +663,7 @@ func (g *generator) table() string {
 	fmt.Fprintf(&b, "var %sSet = &Set{\n\tName: %q, Level: %s, Features: %s, Lanes: %d,\n", g.name, g.name, level, feature, g.lanes)
 	field("dot", "DotArgs")
 	field("outer", "OuterArgs")
+	fmt.Fprintf(&b, "\tpeak: f32_peak_%s, peakMACs: %d,\n", g.name, peakChains*g.lanes)
 	fmt.Fprintf(&b, "}\n")
 	return b.String()
 }
