@@ -1,0 +1,85 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// Metrics are what an evaluation measured. Accuracies are in percent.
+type Metrics struct {
+	Samples int     `json:"samples"`
+	Loss    float64 `json:"loss"`
+	Top1    float64 `json:"top1"`
+	Top5    float64 `json:"top5"`
+	// Confusion counts, [label][prediction]; nil above 1000 classes.
+	Confusion [][]int `json:"confusion,omitempty"`
+}
+
+// Classification accumulates metrics over batches of scores.
+type Classification struct {
+	n, top1, top5 int
+	loss          float64
+	confusion     [][]int
+}
+
+// maxConfusion bounds the classes of a confusion matrix: one for ImageNet takes
+// 8 MB.
+const maxConfusion = 1000
+
+// Add counts the first n rows of scores [N, classes] against labels [N]; loss
+// is their mean loss. A label outside the classes is an error. The prediction
+// is the first of the largest scores; a score of NaN is never right.
+func (c *Classification) Add(scores, labels *tensor.Tensor, n int, loss float64) error {
+	if scores.DType() != tensor.Float32 || scores.Rank() != 2 || scores.Shape()[0] < n || labels.Len() < n {
+		return fmt.Errorf("got scores %v and labels %v for %d samples, want float32[N classes] and int64[N]", scores, labels, n)
+	}
+	k := scores.Shape()[1]
+	if c.confusion == nil && k <= maxConfusion {
+		c.confusion = make([][]int, k)
+		for i := range c.confusion {
+			c.confusion[i] = make([]int, k)
+		}
+	}
+	s, l := scores.F32(), labels.I64()
+	for i := range n {
+		row, want := s[i*k:][:k], int(l[i])
+		if want < 0 || want >= k {
+			return fmt.Errorf("label %d of sample %d is outside the model's %d classes", want, c.n+i, k)
+		}
+		best, rank := 0, 0
+		for j, v := range row {
+			if v > row[best] || row[best] != row[best] && v == v {
+				best = j
+			}
+			if v > row[want] || v == row[want] && j < want {
+				rank++
+			}
+		}
+		if row[want] == row[want] {
+			if rank == 0 {
+				c.top1++
+			}
+			if rank < 5 {
+				c.top5++
+			}
+		}
+		if c.confusion != nil {
+			c.confusion[want][best]++
+		}
+	}
+	c.n += n
+	c.loss += loss * float64(n)
+	return nil
+}
+
+// Metrics returns what was measured so far.
+func (c *Classification) Metrics() Metrics {
+	m := Metrics{Samples: c.n, Confusion: slices.Clone(c.confusion)}
+	if c.n > 0 {
+		n := float64(c.n)
+		m.Loss, m.Top1, m.Top5 = c.loss/n, 100*float64(c.top1)/n, 100*float64(c.top5)/n
+	}
+	return m
+}
