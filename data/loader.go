@@ -190,10 +190,10 @@ func (l *Loader) BatchesFrom(ctx context.Context, epoch, first int) iter.Seq2[*B
 
 // epochRun is the memory and the state of one loop over an epoch.
 //
-// Worker w of W makes the batches first+w, first+w+W, …; batch k goes to slot
-// (k−first) mod len(slots). A slot passes from worker to consumer through
-// ready and back through free, so no batch is overwritten while in use and the
-// order needs no sorting.
+// Batch k goes to slot (k−first) mod len(slots). It is put on the list of tasks
+// when that slot is free, taken from there by any worker, and announced by the
+// slot's ready: no batch is overwritten while in use, and the consumer finds
+// them in order.
 type epochRun struct {
 	l       *Loader
 	epoch   int
@@ -204,6 +204,7 @@ type epochRun struct {
 	norm    normalizer
 	slots   []slot
 	workers []worker
+	tasks   chan int // holds at most one batch for each slot
 }
 
 type slot struct {
@@ -215,7 +216,6 @@ type slot struct {
 	batch   *Batch
 	err     error
 	ready   chan struct{}
-	free    chan struct{}
 }
 
 type worker struct {
@@ -272,9 +272,8 @@ func (r *epochRun) allocate(slots, size int) {
 	}
 	for i := range r.slots {
 		r.slots[i].ready = make(chan struct{}, 1)
-		r.slots[i].free = make(chan struct{}, 1)
-		r.slots[i].free <- struct{}{}
 	}
+	r.tasks = make(chan int, len(r.slots))
 }
 
 // view is the batch of the first n examples of a slot.
@@ -292,7 +291,10 @@ func (r *epochRun) serve(ctx context.Context, first int, yield func(*Batch, erro
 	defer wg.Wait()
 	defer cancel()
 	for w := range r.workers {
-		wg.Go(func() { r.work(work.Done(), w, first) })
+		wg.Go(func() { r.work(work.Done(), &r.workers[w], first) })
+	}
+	for k := first; k < min(first+len(r.slots), r.batches); k++ {
+		r.tasks <- k
 	}
 	for k := first; k < r.batches; k++ {
 		s := &r.slots[(k-first)%len(r.slots)]
@@ -313,26 +315,24 @@ func (r *epochRun) serve(ctx context.Context, first int, yield func(*Batch, erro
 		if !yield(s.batch, nil) {
 			return
 		}
-		s.free <- struct{}{}
+		if next := k + len(r.slots); next < r.batches {
+			r.tasks <- next
+		}
 	}
 }
 
-func (r *epochRun) work(done <-chan struct{}, w, first int) {
-	for k := first + w; k < r.batches; k += len(r.workers) {
-		s := &r.slots[(k-first)%len(r.slots)]
+func (r *epochRun) work(done <-chan struct{}, w *worker, first int) {
+	for {
 		select {
-		case <-s.free:
 		case <-done:
 			return
-		}
-		var stopped bool
-		stopped, s.err = r.fill(done, s, k, &r.workers[w])
-		if stopped {
-			return
-		}
-		s.ready <- struct{}{}
-		if s.err != nil {
-			return
+		case k := <-r.tasks:
+			s := &r.slots[(k-first)%len(r.slots)]
+			var stopped bool
+			if stopped, s.err = r.fill(done, s, k, w); stopped {
+				return
+			}
+			s.ready <- struct{}{}
 		}
 	}
 }
