@@ -26,6 +26,7 @@ var ranks = []row{
 	{"data", 1},
 	{"internal/kernel/*", 1},
 	{"internal/kernel/conv", 2}, // built on gemm
+	{"internal/kernel/norm", 2}, // rows are built on elementwise and reduce
 
 	{"op", 2},
 	{"rewrite", 2},
@@ -39,6 +40,7 @@ var ranks = []row{
 	{"engine", 4},
 	{"internal/runtimes", 3},
 	{"internal/runtimes/*", 4},
+	{"internal/runtimes/runtimestest", 5}, // for tests, over both bindings
 	{"internal/testkit/*", 4},
 
 	{"compress/*", 5},

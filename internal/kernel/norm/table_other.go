@@ -1,0 +1,5 @@
+//go:build !amd64 || noasm
+
+package norm
+
+func variants() []*variant { return []*variant{&generic} }
