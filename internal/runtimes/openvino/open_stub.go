@@ -1,0 +1,9 @@
+//go:build !runtimes || !(linux || darwin)
+
+package openvino
+
+import "github.com/go-nncf/nncf/internal/runtimes"
+
+func open(string, []byte, runtimes.Options) (*runtimes.Session, error) {
+	return nil, runtimes.ErrNotBuilt
+}
