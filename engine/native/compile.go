@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/engine/plan"
@@ -69,6 +70,10 @@ type step struct {
 	node   *ir.Node // nil for reorders and copies
 	kernel string
 	fused  []string
+	reads  []*slot
+	writes []*slot
+	temps  []*temp
+	chain  *chain // nil unless the step streams elements, see chain.go
 	// bind runs once memory is placed; the closure it returns runs each time.
 	bind  func() func() error
 	run   func() error
@@ -81,17 +86,15 @@ type compiler struct {
 	workers int
 	pool    *par.Pool // set before bind
 
-	slots   [][2]*slot // by value ID and order
-	home    []*slot    // by value ID: the order the producer wrote
-	pending []int      // by value ID: uses still to be lowered, borders included
-	shared  map[*plan.Buffer][]*ir.Value
+	slots [][2]*slot // by value ID and order
+	home  []*slot    // by value ID: the order the producer wrote
 
-	all     []*slot
-	buffers []*plan.Buffer
-	scratch []*temp
-	steps   []*step
-	inputs  []*slot
-	outputs []*slot
+	all      []*slot
+	byBuffer map[*plan.Buffer][]*slot
+	scratch  []*temp
+	steps    []*step
+	inputs   []*slot
+	outputs  []*slot
 }
 
 // temp is memory that lives during one step.
@@ -104,27 +107,12 @@ type temp struct {
 func (t *temp) part(worker, n int) []float32 { return t.mem[worker*n:][:n] }
 
 func newCompiler(g *ir.Graph, workers int) *compiler {
-	c := &compiler{
+	return &compiler{
 		g: g, workers: workers,
-		slots:   make([][2]*slot, g.NumValues()),
-		home:    make([]*slot, g.NumValues()),
-		pending: make([]int, g.NumValues()),
-		shared:  map[*plan.Buffer][]*ir.Value{},
+		slots:    make([][2]*slot, g.NumValues()),
+		home:     make([]*slot, g.NumValues()),
+		byBuffer: map[*plan.Buffer][]*slot{},
 	}
-	for _, n := range g.Nodes() {
-		for _, v := range n.In {
-			if v != nil {
-				c.pending[v.ID]++
-			}
-		}
-	}
-	for _, v := range g.Outputs {
-		c.pending[v.ID]++
-	}
-	for _, a := range g.Assigns {
-		c.pending[a.Src.ID]++
-	}
-	return c
 }
 
 func (c *compiler) lowerAll(ctx context.Context) error {
@@ -153,16 +141,15 @@ func (c *compiler) lowerAll(ctx context.Context) error {
 				}
 			}
 		}
-		for _, v := range n.In {
-			if v != nil {
-				c.pending[v.ID]--
-			}
-		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	c.border()
+	for _, s := range c.all {
+		c.byBuffer[s.buf] = append(c.byBuffer[s.buf], s)
+	}
+	c.fuse()
 	return nil
 }
 
@@ -187,9 +174,6 @@ func (c *compiler) border() {
 			return func() error { dst.CopyFrom(s.data); return nil }
 		})
 	}
-	for _, s := range c.outputs { // valid until the next run
-		s.buf.Touch(len(c.steps))
-	}
 }
 
 // fixed makes a slot over a tensor that stays where it is.
@@ -209,7 +193,6 @@ func (c *compiler) fixed(v *ir.Value, o order, t *tensor.Tensor) *slot {
 func (c *compiler) fresh(v *ir.Value, o order) *slot {
 	s := &slot{value: v, order: o, shape: v.Type.MustShape(), dtype: v.Type.DType}
 	s.buf = &plan.Buffer{Size: s.shape.Numel() * elemSize(s.dtype)}
-	c.buffers = append(c.buffers, s.buf)
 	c.all = append(c.all, s)
 	return s
 }
@@ -227,29 +210,9 @@ func (c *compiler) alias(v *ir.Value, o order, s *slot) *slot {
 	return c.settle(v, a)
 }
 
-// overwrite makes v share memory with s if nobody reads s afterwards, for
-// kernels that may work in place; otherwise it is out. It must be called while
-// the use of s that is being lowered is still pending.
-func (c *compiler) overwrite(v *ir.Value, s *slot) *slot {
-	if s.buf == nil || s.dtype != v.Type.DType || s.shape.Numel() != v.Type.MustShape().Numel() {
-		return c.out(v, s.order)
-	}
-	left := 0
-	for _, u := range c.shared[s.buf] {
-		left += c.pending[u.ID]
-	}
-	if left != 1 {
-		return c.out(v, s.order)
-	}
-	return c.alias(v, s.order, s)
-}
-
 func (c *compiler) settle(v *ir.Value, s *slot) *slot {
 	c.slots[v.ID][s.order] = s
 	c.home[v.ID] = s
-	if s.buf != nil {
-		c.shared[s.buf] = append(c.shared[s.buf], v)
-	}
 	if sameMemory(s.shape) {
 		o := 1 - s.order
 		t := &slot{value: v, order: o, shape: s.shape, dtype: s.dtype, buf: s.buf}
@@ -282,32 +245,52 @@ func (c *compiler) in(v *ir.Value, o order) *slot {
 	return dst
 }
 
-// emit appends a step that reads and writes the given slots.
+// emit appends a step that reads and writes the given slots; nil slots are
+// left out.
 func (c *compiler) emit(n *ir.Node, kernel string, reads, writes []*slot, bind func() func() error, temps ...*temp) *step {
-	s := &step{node: n, kernel: kernel, bind: bind}
-	now := len(c.steps)
-	for _, l := range [][]*slot{reads, writes} {
-		for _, r := range l {
-			if r == nil {
-				continue
-			}
-			s.bytes += int64(r.shape.Numel() * elemSize(r.dtype))
-			if r.buf != nil {
-				r.buf.Touch(now)
-			}
-		}
-	}
-	for _, t := range temps {
-		t.buf.Touch(now)
-	}
+	s := &step{node: n, kernel: kernel, reads: present(reads), writes: present(writes), temps: temps, bind: bind}
 	c.steps = append(c.steps, s)
 	return s
+}
+
+func present(l []*slot) []*slot {
+	return slices.DeleteFunc(slices.Clone(l), func(s *slot) bool { return s == nil })
+}
+
+// live sets the lives of all buffers from the final list of steps, and the
+// bytes that each step moves. Buffers that no step touches keep no memory.
+func (c *compiler) live() []*plan.Buffer {
+	var used []*plan.Buffer
+	touch := func(b *plan.Buffer, at int) {
+		if b == nil {
+			return
+		}
+		if !b.Touched() {
+			used = append(used, b)
+		}
+		b.Touch(at)
+	}
+	for i, s := range c.steps {
+		s.bytes = 0
+		for _, l := range [][]*slot{s.reads, s.writes} {
+			for _, r := range l {
+				s.bytes += int64(r.shape.Numel() * elemSize(r.dtype))
+				touch(r.buf, i)
+			}
+		}
+		for _, t := range s.temps {
+			touch(t.buf, i)
+		}
+	}
+	for _, s := range c.outputs { // valid until the next run
+		touch(s.buf, len(c.steps))
+	}
+	return used
 }
 
 // temp reserves n float32 that live during the steps it is passed to.
 func (c *compiler) temp(n int) *temp {
 	t := &temp{buf: &plan.Buffer{Size: 4 * n}}
-	c.buffers = append(c.buffers, t.buf)
 	c.scratch = append(c.scratch, t)
 	return t
 }

@@ -24,14 +24,19 @@ type program struct {
 // place assigns memory and binds the steps to it.
 func (c *compiler) place(pool *par.Pool) (*program, error) {
 	c.pool = pool
-	arena, err := plan.NewArena(plan.Assign(c.buffers))
+	arena, err := plan.NewArena(plan.Assign(c.live()))
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range c.all {
-		s.bindArena(arena)
+		if s.buf != nil && s.buf.Touched() {
+			s.bindArena(arena)
+		}
 	}
 	for _, t := range c.scratch {
+		if !t.buf.Touched() {
+			continue
+		}
 		t.mem = plan.Slice[float32](arena, t.buf.Offset, t.buf.Size/4)
 	}
 	p := &program{pool: pool, arena: arena, steps: c.steps}

@@ -32,6 +32,9 @@ func (b *Buffer) Touch(step int) {
 	b.First, b.Last = min(b.First, step), max(b.Last, step)
 }
 
+// Touched reports whether any step uses the buffer.
+func (b *Buffer) Touched() bool { return b.touched }
+
 func (b *Buffer) span() int { return (b.Size + Slack + Align - 1) / Align * Align }
 
 // Assign sets the offset of every buffer such that buffers with overlapping

@@ -1,0 +1,188 @@
+package native
+
+import (
+	"github.com/go-nncf/nncf/internal/par"
+	"github.com/go-nncf/nncf/ir"
+)
+
+// A chain computes elementwise operators, and sums over their operands, by
+// streaming short tiles through the caches: each link reads tiles of memory or
+// of earlier links and writes a tile, which goes to memory only if somebody
+// outside the chain reads it. A lowering emits a chain of one link; fuse.go
+// joins neighbours.
+//
+//	elements   [ task 0          | task 1          | …        ]   fixed by the shape
+//	task       [ tile | tile | … ]                                 run by one worker
+//	tile       link 0 ─▶ link 1 ─▶ link 2                          in the first-level cache
+//
+// All operands have the same number of elements in the same order. Tiles start
+// at multiples of the number of channels of channels-last values (of the last
+// axis of row-major ones), so a link may apply per-channel parameters by
+// position.
+type chain struct {
+	n, unit int // elements, and what tile borders are multiples of
+	links   []*link
+}
+
+// link is one operator of a chain.
+type link struct {
+	node *ir.Node
+	name string
+	in   []*slot
+	out  *slot // nil for a sum
+	// bind runs once memory is placed and returns the function that computes
+	// one tile.
+	bind func() tileFunc
+}
+
+// tileFunc computes a tile. dst is nil for a sum; src has one tile per operand.
+// dst never overlaps src unless it is the same slice.
+type tileFunc func(t tile, dst []float32, src [][]float32)
+
+// tile says where a tile lies.
+type tile struct {
+	task  int  // for partial sums: one slot per task
+	lo    int  // first element
+	first bool // the task's first tile
+}
+
+// tileLen is the length aimed at: five tiles of 8 KiB and a first-level cache
+// of 32 KiB or more get along. taskLen is small enough that float32 lanes may
+// accumulate one task (see reduce.BlockLen) and large enough to be worth
+// claiming, about 10 µs of memory traffic.
+const (
+	tileLen = 2048
+	taskLen = 32 << 10
+)
+
+// newChain returns the chain of one link over n elements in units.
+func newChain(n, unit int, l *link) *chain { return &chain{n: n, unit: unit, links: []*link{l}} }
+
+// roundUnit returns the largest multiple of unit up to n, at least unit.
+func roundUnit(n, unit int) int { return max(unit, n/unit*unit) }
+
+// tasks returns how a chain over n elements in the given units is cut: the
+// length of a task and their number. It depends on the shape alone, so
+// lowerings use it to size partial sums.
+func chainTasks(n, unit int) (length, count int) {
+	length = roundUnit(taskLen, unit)
+	return length, (n + length - 1) / length
+}
+
+// chainUnit returns the unit of a value's elements.
+func chainUnit(s *slot) int {
+	if s.order == channelsLast {
+		return max(1, s.channels())
+	}
+	if len(s.shape) == 0 {
+		return 1
+	}
+	u := s.shape[len(s.shape)-1]
+	if u > tileLen { // too long for a tile: no per-position parameters
+		return 1
+	}
+	return max(1, u)
+}
+
+// emitChain appends a one-link chain over the elements of like.
+func (c *compiler) emitChain(like *slot, l *link, temps ...*temp) {
+	c.emitChainUnit(like.shape.Numel(), chainUnit(like), l, temps...)
+}
+
+func (c *compiler) emitChainUnit(n, unit int, l *link, temps ...*temp) {
+	var writes []*slot
+	if l.out != nil {
+		writes = []*slot{l.out}
+	}
+	s := c.emit(l.node, l.name, l.in, writes, nil, temps...)
+	s.chain = newChain(n, unit, l)
+}
+
+// bindChain returns the run function of a chain. Links whose out is not in
+// stored write to a tile of their own.
+func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
+	length, tasks := chainTasks(ch.n, ch.unit)
+	step := roundUnit(tileLen, ch.unit)
+	type operand struct {
+		mem  []float32 // nil: the tile of link from
+		from int
+	}
+	type bound struct {
+		run tileFunc
+		in  []operand
+		out []float32 // nil: own tile, or a sum
+		sum bool
+	}
+	made := map[*slot]int{}
+	links := make([]bound, len(ch.links))
+	for i, l := range ch.links {
+		b := &links[i]
+		for _, s := range l.in {
+			if from, ok := made[s]; ok {
+				b.in = append(b.in, operand{from: from})
+			} else {
+				b.in = append(b.in, operand{mem: s.f32()})
+			}
+		}
+		b.sum = l.out == nil
+		if l.out != nil {
+			made[l.out] = i
+			if stored[l.out] {
+				b.out = l.out.f32()
+			}
+		}
+		b.run = l.bind()
+	}
+	// Tiles and operand lists of each worker, made once.
+	type workspace struct {
+		tiles [][]float32 // by link: where its result is now
+		own   [][]float32
+		src   [][]float32
+	}
+	ws := make([]workspace, c.workers)
+	for w := range ws {
+		ws[w].tiles = make([][]float32, len(links))
+		ws[w].own = make([][]float32, len(links))
+		most := 0
+		for i, b := range links {
+			if b.out == nil && !b.sum {
+				ws[w].own[i] = make([]float32, step)
+			}
+			most = max(most, len(b.in))
+		}
+		ws[w].src = make([][]float32, most)
+	}
+	n := ch.n
+	task := func(t, worker int) {
+		w := &ws[worker]
+		for lo, end := t*length, min(n, (t+1)*length); lo < end; lo += step {
+			hi := min(end, lo+step)
+			for i := range links {
+				b := &links[i]
+				src := w.src[:len(b.in)]
+				for k, o := range b.in {
+					if o.mem != nil {
+						src[k] = o.mem[lo:hi]
+					} else {
+						src[k] = w.tiles[o.from]
+					}
+				}
+				var dst []float32
+				switch {
+				case b.out != nil:
+					dst = b.out[lo:hi]
+				case !b.sum:
+					dst = w.own[i][:hi-lo]
+				}
+				w.tiles[i] = dst
+				b.run(tile{task: t, lo: lo, first: lo == t*length}, dst, src)
+			}
+		}
+	}
+	return runTasks(c.pool, tasks, task)
+}
+
+// runTasks returns a run function that hands out the tasks.
+func runTasks(pool *par.Pool, tasks int, task func(task, worker int)) func() error {
+	return func() error { pool.Run(tasks, task); return nil }
+}

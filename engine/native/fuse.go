@@ -1,0 +1,83 @@
+package native
+
+// fuse joins neighbouring chains of the same cut into one, and drops the
+// stores of results that only their own chain reads.
+func (c *compiler) fuse() {
+	var steps []*step
+	for _, s := range c.steps {
+		if last := len(steps) - 1; last >= 0 && joinable(steps[last], s) {
+			join(steps[last], s)
+			continue
+		}
+		steps = append(steps, s)
+	}
+	c.steps = steps
+
+	// readers counts the steps that read each buffer, the outside world included.
+	readers := map[*slot]int{}
+	for _, s := range c.steps {
+		for _, r := range s.reads {
+			for _, same := range c.aliases(r) {
+				readers[same]++
+			}
+		}
+	}
+	for _, o := range c.outputs {
+		for _, same := range c.aliases(o) {
+			readers[same]++
+		}
+	}
+	for _, s := range c.steps {
+		if s.chain == nil {
+			continue
+		}
+		stored := map[*slot]bool{}
+		var writes []*slot
+		for _, l := range s.chain.links {
+			if l.out != nil && readers[l.out] > 0 {
+				stored[l.out] = true
+				writes = append(writes, l.out)
+			}
+		}
+		s.writes = writes
+		ch := s.chain
+		s.bind = func() func() error { return c.bindChain(ch, stored) }
+	}
+}
+
+// aliases returns all slots over the same buffer as s.
+func (c *compiler) aliases(s *slot) []*slot {
+	if s.buf == nil {
+		return nil
+	}
+	return c.byBuffer[s.buf]
+}
+
+// joinable reports whether b may run tile by tile together with a, the step
+// before it: both stream the same elements, so what b reads of a's results is
+// always in the tile at hand.
+func joinable(a, b *step) bool {
+	return a.chain != nil && b.chain != nil && a.chain.n == b.chain.n && a.chain.unit == b.chain.unit
+}
+
+// join appends b's links to a. What b reads from a is no longer read from memory.
+func join(a, b *step) {
+	made := map[*slot]bool{}
+	for _, l := range a.chain.links {
+		if l.out != nil {
+			made[l.out] = true
+		}
+	}
+	if a.fused == nil {
+		a.fused = []string{a.kernel}
+	}
+	a.fused = append(a.fused, b.kernel)
+	a.kernel = "chain"
+	a.chain.links = append(a.chain.links, b.chain.links...)
+	for _, r := range b.reads {
+		if !made[r] {
+			a.reads = append(a.reads, r)
+		}
+	}
+	a.temps = append(a.temps, b.temps...)
+}
