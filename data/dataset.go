@@ -233,7 +233,7 @@ type memory struct {
 }
 
 // maxClasses bounds the names made up for labels that come without names.
-const maxClasses = 1 << 20
+const maxClasses = 1 << 16
 
 // setLabels checks labels against classes; nil classes are numbered.
 func (m *memory) setLabels(labels []int, classes []string) error {

@@ -164,7 +164,7 @@ func (p *problems) err(of int) error {
 	if p.n == 0 {
 		return nil
 	}
-	lines := []error{fmt.Errorf("%d of %d files are bad; repair or remove them:", p.n, of)}
+	lines := []error{fmt.Errorf("%d of %d files are bad; repair or remove", p.n, of)}
 	lines = append(lines, p.kept...)
 	if more := p.n - len(p.kept); more > 0 {
 		lines = append(lines, fmt.Errorf("and %d more", more))

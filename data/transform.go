@@ -21,11 +21,10 @@ type Transform interface {
 }
 
 // Scratch is what transforms need besides the image: random numbers and
-// memory. One goroutine uses it at a time.
+// memory. One goroutine uses it at a time; it must not be copied.
 type Scratch struct {
 	Rand  *rand.Rand
 	spare Image // the next image, swapped with the current one
-	rows  Image // between the two passes of a resize
 	x, y  filterTable
 	order [4]int
 	pcg   rand.PCG
