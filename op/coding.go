@@ -255,3 +255,6 @@ func (e *Encoder) MinOpset(n int) {
 		e.Errorf("needs opset %d, the file has %d", n, e.Opset)
 	}
 }
+
+// since is the Encode of an operator without attributes that older opsets lack.
+func since(n int) func(*Encoder) { return func(e *Encoder) { e.MinOpset(n) } }

@@ -1,0 +1,117 @@
+package op
+
+import (
+	"fmt"
+
+	"github.com/go-nncf/nncf/ir"
+)
+
+// inferBroadcast is the inference of operators on any number of broadcast
+// operands of one element type.
+func inferBroadcast(in []*ir.Value) ([]ir.Type, error) {
+	if err := wantSameDType(in...); err != nil {
+		return nil, err
+	}
+	dims, err := broadcastTypes(in)
+	if err != nil {
+		return nil, err
+	}
+	return []ir.Type{{DType: in[0].Type.DType, Dims: dims}}, nil
+}
+
+func broadcastTypes(in []*ir.Value) ([]ir.Dim, error) {
+	lists := make([][]ir.Dim, len(in))
+	for i, v := range in {
+		if v == nil {
+			return nil, fmt.Errorf("input %d is missing", i)
+		}
+		lists[i] = v.Type.Dims
+	}
+	return ir.BroadcastDims(lists...)
+}
+
+// sumTo undoes a broadcast: it sums g over the axes along which a value of
+// type t was repeated, so that the result has the axes of t. It is the
+// gradient of every broadcast operand.
+func sumTo(b *ir.Builder, name string, g *ir.Value, t ir.Type) *ir.Value {
+	if g == nil || b.Err() != nil {
+		return g
+	}
+	gs, ts := g.Type.MustShape(), t.MustShape()
+	if gs.Equal(ts) {
+		return g
+	}
+	off := len(gs) - len(ts)
+	var axes []int
+	for i, n := range gs {
+		if i < off || ts[i-off] == 1 && n != 1 {
+			axes = append(axes, i)
+		}
+	}
+	if len(axes) > 0 {
+		g = b.Op(ReduceSum{}, name, g, b.ConstInts(name+"/axes", axes...))
+	}
+	if b.Err() == nil && !g.Type.MustShape().Equal(ts) {
+		g = b.Op(Reshape{AllowZero: true}, name, g, b.ConstInts(name+"/shape", ts...))
+	}
+	return g
+}
+
+// expandTo broadcasts g to the axes of t.
+func expandTo(b *ir.Builder, name string, g *ir.Value, t ir.Type) *ir.Value {
+	if g == nil || b.Err() != nil || g.Type.MustShape().Equal(t.MustShape()) {
+		return g
+	}
+	return b.Op(Expand{}, name, g, b.ConstInts(name+"/shape", t.MustShape()...))
+}
+
+// reshapeTo gives g the axes of t.
+func reshapeTo(b *ir.Builder, name string, g *ir.Value, t ir.Type) *ir.Value {
+	if g == nil || b.Err() != nil || g.Type.MustShape().Equal(t.MustShape()) {
+		return g
+	}
+	return b.Op(Reshape{AllowZero: true}, name, g, b.ConstInts(name+"/shape", t.MustShape()...))
+}
+
+// zipDims applies f to the known contents of two broadcast integer operands.
+func zipDims(in []*ir.Value, f func(a, b ir.Dim) ir.Dim) ([]ir.Dim, bool) {
+	if len(in) != 2 {
+		return nil, false
+	}
+	a, ok := in[0].ConstDims()
+	if !ok {
+		return nil, false
+	}
+	b, ok := in[1].ConstDims()
+	if !ok || in[0].Type.Rank() > 1 || in[1].Type.Rank() > 1 {
+		return nil, false
+	}
+	n := max(len(a), len(b))
+	if len(a) == 0 || len(b) == 0 {
+		n = 0
+	}
+	if len(a) != n && len(a) != 1 || len(b) != n && len(b) != 1 {
+		return nil, n == 0
+	}
+	out := make([]ir.Dim, n)
+	for i := range out {
+		out[i] = f(a[min(i, len(a)-1)], b[min(i, len(b)-1)])
+	}
+	return out, true
+}
+
+// addDims returns a + s·b for s = ±1, as far as symbols allow.
+func addDims(a, b ir.Dim, s int) ir.Dim {
+	switch {
+	case b.Sym == "" && b.N == 0:
+		return a
+	case a.Sym == b.Sym && a.Sym != ir.UnknownSym:
+		if n := a.N + s*b.N; n != 0 {
+			return ir.Dim{Sym: a.Sym, N: n}
+		}
+		return ir.Len(0)
+	case a.Sym == "" && a.N == 0 && s > 0:
+		return b
+	}
+	return ir.Unknown()
+}

@@ -1,0 +1,656 @@
+package op
+
+import (
+	"math"
+
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// floatUnary is what functions of one floating-point operand share.
+type floatUnary struct{}
+
+func (floatUnary) Infer(in []*ir.Value) ([]ir.Type, error) {
+	if err := wantInputs(in, 1, 1); err != nil {
+		return nil, err
+	}
+	if err := wantFloat(in...); err != nil {
+		return nil, err
+	}
+	return []ir.Type{in[0].Type}, nil
+}
+
+func (floatUnary) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
+
+// numberUnary is floatUnary for operators that take integers too.
+type numberUnary struct{}
+
+func (numberUnary) Infer(in []*ir.Value) ([]ir.Type, error) {
+	if err := wantInputs(in, 1, 1); err != nil {
+		return nil, err
+	}
+	if err := wantNumbers(in...); err != nil {
+		return nil, err
+	}
+	return []ir.Type{in[0].Type}, nil
+}
+
+func (numberUnary) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
+
+func sign(x float64) float64 {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return x // zero and NaN stay
+}
+
+// softplus is ln(1 + eˣ) without overflow.
+func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+// Neg is y = -x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Neg.html
+type Neg struct{ numberUnary }
+
+var (
+	_ ir.Evaluator      = Neg{}
+	_ ir.Differentiable = Neg{}
+	_ ir.Costed         = Neg{}
+)
+
+func (Neg) Kind() string { return "Neg" }
+
+func (Neg) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapNumbers(in[0], func(x float64) float64 { return -x }, func(x int) int { return -x }))
+}
+
+func (Neg) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy := gradCalc(b, n), dOut[0]
+	return first(c.neg(dy), n)
+}
+
+// Abs is y = |x|, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Abs.html
+type Abs struct{ numberUnary }
+
+var (
+	_ ir.Evaluator      = Abs{}
+	_ ir.Differentiable = Abs{}
+	_ ir.Costed         = Abs{}
+)
+
+func (Abs) Kind() string { return "Abs" }
+
+func (Abs) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapNumbers(in[0], math.Abs, func(x int) int { return max(x, -x) }))
+}
+
+func (Abs) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.mul(dy, c.op(Sign{}, x)), n)
+}
+
+// Sign is y = -1, 0 or 1 by the sign of x, elementwise. Its gradient is zero wherever it has one.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Sign.html
+type Sign struct{ numberUnary }
+
+var (
+	_ ir.Evaluator      = Sign{}
+	_ ir.Differentiable = Sign{}
+	_ ir.Costed         = Sign{}
+)
+
+func (Sign) Kind() string { return "Sign" }
+
+func (Sign) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapNumbers(in[0], sign, func(x int) int { return min(1, max(-1, x)) }))
+}
+
+func (Sign) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	return zeroGrad(n)
+}
+
+// Reciprocal is y = 1/x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Reciprocal.html
+type Reciprocal struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Reciprocal{}
+	_ ir.Differentiable = Reciprocal{}
+	_ ir.Costed         = Reciprocal{}
+)
+
+func (Reciprocal) Kind() string { return "Reciprocal" }
+
+func (Reciprocal) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], func(x float64) float64 { return 1 / x }))
+}
+
+func (Reciprocal) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, y := gradCalc(b, n), dOut[0], n.Out[0]
+	return first(c.neg(c.mul(dy, c.square(y))), n)
+}
+
+// Exp is y = eˣ, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Exp.html
+type Exp struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Exp{}
+	_ ir.Differentiable = Exp{}
+	_ ir.Costed         = Exp{}
+	_ ir.QuantTraited   = Exp{}
+)
+
+func (Exp) Kind() string { return "Exp" }
+
+func (Exp) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Exp))
+}
+
+func (Exp) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, y := gradCalc(b, n), dOut[0], n.Out[0]
+	return first(c.mul(dy, y), n)
+}
+
+func (Exp) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
+
+// Log is y = ln x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Log.html
+type Log struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Log{}
+	_ ir.Differentiable = Log{}
+	_ ir.Costed         = Log{}
+)
+
+func (Log) Kind() string { return "Log" }
+
+func (Log) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Log))
+}
+
+func (Log) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.div(dy, x), n)
+}
+
+// Sqrt is y = √x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Sqrt.html
+type Sqrt struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Sqrt{}
+	_ ir.Differentiable = Sqrt{}
+	_ ir.Costed         = Sqrt{}
+)
+
+func (Sqrt) Kind() string { return "Sqrt" }
+
+func (Sqrt) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Sqrt))
+}
+
+func (Sqrt) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, y := gradCalc(b, n), dOut[0], n.Out[0]
+	return first(c.div(c.scale(dy, 0.5), y), n)
+}
+
+// Floor is y = ⌊x⌋, elementwise. Its gradient is zero wherever it has one.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Floor.html
+type Floor struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Floor{}
+	_ ir.Differentiable = Floor{}
+	_ ir.Costed         = Floor{}
+)
+
+func (Floor) Kind() string { return "Floor" }
+
+func (Floor) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Floor))
+}
+
+func (Floor) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	return zeroGrad(n)
+}
+
+// Ceil is y = ⌈x⌉, elementwise. Its gradient is zero wherever it has one.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Ceil.html
+type Ceil struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Ceil{}
+	_ ir.Differentiable = Ceil{}
+	_ ir.Costed         = Ceil{}
+)
+
+func (Ceil) Kind() string { return "Ceil" }
+
+func (Ceil) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Ceil))
+}
+
+func (Ceil) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	return zeroGrad(n)
+}
+
+// Round is y = x rounded to the nearest integer, ties to even, elementwise. Its gradient is zero wherever it has one.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Round.html
+type Round struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Round{}
+	_ ir.Differentiable = Round{}
+	_ ir.Costed         = Round{}
+	_ ir.QuantTraited   = Round{}
+)
+
+func (Round) Kind() string { return "Round" }
+
+func (Round) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.RoundToEven))
+}
+
+func (Round) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	return zeroGrad(n)
+}
+
+func (Round) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
+
+// Erf is y = 2/√π · ∫₀ˣ exp(-t²) dt, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Erf.html
+type Erf struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Erf{}
+	_ ir.Differentiable = Erf{}
+	_ ir.Costed         = Erf{}
+	_ ir.QuantTraited   = Erf{}
+)
+
+func (Erf) Kind() string { return "Erf" }
+
+func (Erf) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Erf))
+}
+
+func (Erf) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.mul(dy, c.scale(c.exp(c.neg(c.square(x))), 2/math.SqrtPi)), n)
+}
+
+func (Erf) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
+
+// Sin is y = sin x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Sin.html
+type Sin struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Sin{}
+	_ ir.Differentiable = Sin{}
+	_ ir.Costed         = Sin{}
+)
+
+func (Sin) Kind() string { return "Sin" }
+
+func (Sin) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Sin))
+}
+
+func (Sin) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.mul(dy, c.op(Cos{}, x)), n)
+}
+
+// Cos is y = cos x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Cos.html
+type Cos struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Cos{}
+	_ ir.Differentiable = Cos{}
+	_ ir.Costed         = Cos{}
+)
+
+func (Cos) Kind() string { return "Cos" }
+
+func (Cos) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Cos))
+}
+
+func (Cos) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.neg(c.mul(dy, c.op(Sin{}, x))), n)
+}
+
+// Tan is y = tan x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Tan.html
+type Tan struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Tan{}
+	_ ir.Differentiable = Tan{}
+	_ ir.Costed         = Tan{}
+)
+
+func (Tan) Kind() string { return "Tan" }
+
+func (Tan) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Tan))
+}
+
+func (Tan) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, y := gradCalc(b, n), dOut[0], n.Out[0]
+	return first(c.mul(dy, c.shift(c.square(y), 1)), n)
+}
+
+// Asin is y = arcsin x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Asin.html
+type Asin struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Asin{}
+	_ ir.Differentiable = Asin{}
+	_ ir.Costed         = Asin{}
+)
+
+func (Asin) Kind() string { return "Asin" }
+
+func (Asin) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Asin))
+}
+
+func (Asin) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.div(dy, c.sqrt(c.rsub(1, c.square(x)))), n)
+}
+
+// Acos is y = arccos x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Acos.html
+type Acos struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Acos{}
+	_ ir.Differentiable = Acos{}
+	_ ir.Costed         = Acos{}
+)
+
+func (Acos) Kind() string { return "Acos" }
+
+func (Acos) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Acos))
+}
+
+func (Acos) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.neg(c.div(dy, c.sqrt(c.rsub(1, c.square(x))))), n)
+}
+
+// Atan is y = arctan x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Atan.html
+type Atan struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Atan{}
+	_ ir.Differentiable = Atan{}
+	_ ir.Costed         = Atan{}
+)
+
+func (Atan) Kind() string { return "Atan" }
+
+func (Atan) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Atan))
+}
+
+func (Atan) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.div(dy, c.shift(c.square(x), 1)), n)
+}
+
+// Sinh is y = sinh x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Sinh.html
+type Sinh struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Sinh{}
+	_ ir.Differentiable = Sinh{}
+	_ ir.Costed         = Sinh{}
+)
+
+func (Sinh) Kind() string { return "Sinh" }
+
+func (Sinh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Sinh))
+}
+
+func (Sinh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.mul(dy, c.op(Cosh{}, x)), n)
+}
+
+// Cosh is y = cosh x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Cosh.html
+type Cosh struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Cosh{}
+	_ ir.Differentiable = Cosh{}
+	_ ir.Costed         = Cosh{}
+)
+
+func (Cosh) Kind() string { return "Cosh" }
+
+func (Cosh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Cosh))
+}
+
+func (Cosh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.mul(dy, c.op(Sinh{}, x)), n)
+}
+
+// Asinh is y = arsinh x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Asinh.html
+type Asinh struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Asinh{}
+	_ ir.Differentiable = Asinh{}
+	_ ir.Costed         = Asinh{}
+)
+
+func (Asinh) Kind() string { return "Asinh" }
+
+func (Asinh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Asinh))
+}
+
+func (Asinh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.div(dy, c.sqrt(c.shift(c.square(x), 1))), n)
+}
+
+// Acosh is y = arcosh x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Acosh.html
+type Acosh struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Acosh{}
+	_ ir.Differentiable = Acosh{}
+	_ ir.Costed         = Acosh{}
+)
+
+func (Acosh) Kind() string { return "Acosh" }
+
+func (Acosh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Acosh))
+}
+
+func (Acosh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.div(dy, c.sqrt(c.shift(c.square(x), -1))), n)
+}
+
+// Atanh is y = artanh x, elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Atanh.html
+type Atanh struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Atanh{}
+	_ ir.Differentiable = Atanh{}
+	_ ir.Costed         = Atanh{}
+)
+
+func (Atanh) Kind() string { return "Atanh" }
+
+func (Atanh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], math.Atanh))
+}
+
+func (Atanh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.div(dy, c.rsub(1, c.square(x))), n)
+}
+
+// Softplus is y = ln(1 + eˣ), elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Softplus.html
+type Softplus struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Softplus{}
+	_ ir.Differentiable = Softplus{}
+	_ ir.Costed         = Softplus{}
+)
+
+func (Softplus) Kind() string { return "Softplus" }
+
+func (Softplus) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], softplus))
+}
+
+func (Softplus) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.mul(dy, c.sigmoid(x)), n)
+}
+
+// Softsign is y = x / (1 + |x|), elementwise.
+//
+//	in  0 x
+//	out 0 y
+//
+// https://onnx.ai/onnx/operators/onnx__Softsign.html
+type Softsign struct{ floatUnary }
+
+var (
+	_ ir.Evaluator      = Softsign{}
+	_ ir.Differentiable = Softsign{}
+	_ ir.Costed         = Softsign{}
+)
+
+func (Softsign) Kind() string { return "Softsign" }
+
+func (Softsign) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], func(x float64) float64 { return x / (1 + math.Abs(x)) }))
+}
+
+func (Softsign) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
+	c, dy, x := gradCalc(b, n), dOut[0], n.In[0]
+	return first(c.div(dy, c.square(c.shift(c.op(Abs{}, x), 1))), n)
+}
