@@ -177,7 +177,7 @@ func (p *pass) segments(pitch int) {
 // blocks cuts the output channels of each group into tiles. The last block of
 // a group may have fewer vectors and unused lanes.
 func blocks(set *tile.Set, groups, ocg int) (bs []block, padded int) {
-	nv := vectors(set, ocg)
+	nv := set.Vectors(ocg)
 	nr := nv * set.Lanes
 	for g := range groups {
 		for c := 0; c < ocg; c += nr {
@@ -188,29 +188,6 @@ func blocks(set *tile.Set, groups, ocg int) (bs []block, padded int) {
 		}
 	}
 	return bs, padded
-}
-
-// vectors chooses NV for a number of output channels: the fewest loads and
-// unused lanes per multiplication.
-func vectors(set *tile.Set, oc int) int {
-	best, bestCost := 1, 0.0
-	for nv := 1; nv <= tile.MaxNV; nv++ {
-		mr := set.MaxMR(nv)
-		if mr == 0 {
-			continue
-		}
-		cost := 0.0
-		for c := 0; c < oc; c += nv * set.Lanes {
-			v := min(nv, (oc-c+set.Lanes-1)/set.Lanes)
-			m := float64(set.MaxMR(v))
-			// one multiply-add per vector and row, half a slot per load
-			cost += float64(v) + 0.5*(1+float64(v)/m)
-		}
-		if bestCost == 0 || cost < bestCost {
-			best, bestCost = nv, cost
-		}
-	}
-	return best
 }
 
 // operands of one run of a pass.

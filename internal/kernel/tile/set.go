@@ -40,6 +40,28 @@ func (s *Set) Supported() bool { return cpu.Has(s.Features) }
 // MaxMR returns the largest MR of tiles with nv vectors, 0 if there are none.
 func (s *Set) MaxMR(nv int) int { return max(0, len(s.dot[nv])-1) }
 
+// Vectors chooses NV for panels of n columns: the fewest loads and unused lanes
+// per multiplication.
+func (s *Set) Vectors(n int) int {
+	best, bestCost := 1, 0.0
+	for nv := 1; nv <= MaxNV; nv++ {
+		if s.MaxMR(nv) == 0 {
+			continue
+		}
+		// a multiply-add per vector and row, half a slot per load
+		panel := func(v int) float64 { return float64(v) + 0.5*(1+float64(v)/float64(s.MaxMR(v))) }
+		nr := nv * s.Lanes
+		cost := float64(n/nr) * panel(nv)
+		if rest := n % nr; rest > 0 {
+			cost += panel((rest + s.Lanes - 1) / s.Lanes)
+		}
+		if bestCost == 0 || cost < bestCost {
+			best, bestCost = nv, cost
+		}
+	}
+	return best
+}
+
 // Dot runs the dot kernel of tile mr × nv.
 func (s *Set) Dot(mr, nv int, a *DotArgs) { s.dot[nv][mr](noescape(a)) }
 
