@@ -101,7 +101,7 @@ func openCIFAR(path string, o Options, f cifarFormat) (Dataset, error) {
 // find returns the files of dir that match, each once: the plain file wins
 // over the compressed.
 func (f cifarFormat) find(dir string, patterns []string) []string {
-	e, err := entries(dir)
+	e, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,18 +74,9 @@ func readElements[T any](r io.Reader, order binary.ByteOrder, n, size int) ([]T,
 	return out, nil
 }
 
-// entries lists a folder sorted by name.
-func entries(dir string) ([]fs.DirEntry, error) {
-	e, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
 // listing is a short description of what a folder holds, for errors.
 func listing(dir string) string {
-	e, err := entries(dir)
+	e, err := os.ReadDir(dir)
 	if err != nil {
 		return err.Error()
 	}
@@ -108,6 +98,10 @@ func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
+
+// classesFile, beside the data, names the classes in the order of their labels,
+// one a line.
+const classesFile = "classes.txt"
 
 // readLines returns the non-empty lines of a small text file beside the data,
 // nil if there is none.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ func openIDX(path string, o Options) (Dataset, error) {
 // findIDX pairs the images and labels files of dir by what stands before
 // those words. The plain file wins over the compressed.
 func findIDX(dir string) ([]idxPair, error) {
-	e, err := entries(dir)
+	e, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +196,7 @@ func findIDX(dir string) ([]idxPair, error) {
 func readIDXPair(dir string, p idxPair) (Dataset, error) {
 	images, err1 := readIDXFile(filepath.Join(dir, p.images))
 	labels, err2 := readIDXFile(filepath.Join(dir, p.labels))
-	classes, err3 := readLines(dir, "classes.txt")
+	classes, err3 := readLines(dir, classesFile)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -40,7 +41,11 @@ func openImageFolder(path string, o Options) (Dataset, error) {
 			return nil, fmt.Errorf("%s: no folder for the %s part; %s", path, o.Split, listing(path))
 		}
 	}
-	f := &imageFolder{}
+	classes, err := readLines(path, classesFile)
+	if err != nil {
+		return nil, err
+	}
+	f := &imageFolder{classes: classes}
 	if err := f.scan(dir); err != nil {
 		return nil, err
 	}
@@ -65,37 +70,49 @@ func isImageName(name string) bool {
 	return false
 }
 
-// scan lists the classes (sub-folders, sorted, with images at any depth) or,
-// where there are none, the images of dir itself, without labels.
+// scan lists the classes (sub-folders, sorted or in the order of classes.txt,
+// with images at any depth) or, where there are none, the images of dir
+// itself, without labels.
 func (f *imageFolder) scan(dir string) error {
-	top, err := entries(dir)
+	top, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
+	listed := len(f.classes) > 0
+	var errs []error
 	for _, x := range top {
 		sub := filepath.Join(dir, x.Name())
 		if strings.HasPrefix(x.Name(), ".") || !isDir(sub) {
 			continue
 		}
 		label := len(f.classes)
-		f.classes = append(f.classes, x.Name())
-		if err := f.walk(sub, label); err != nil {
-			return err
+		if listed {
+			label = slices.Index(f.classes, x.Name())
+		} else {
+			f.classes = append(f.classes, x.Name())
 		}
+		if label < 0 {
+			errs = append(errs, fmt.Errorf("%s: the folder is not among the %d classes of %s", sub, len(f.classes), classesFile))
+			continue
+		}
+		errs = append(errs, f.walk(sub, label))
 	}
-	if len(f.classes) > 0 {
-		return nil
+	if err := errors.Join(errs...); err != nil || len(f.files) > 0 {
+		return err
 	}
 	for _, x := range top {
 		if isImageName(x.Name()) {
 			f.files = append(f.files, imageFile{filepath.Join(dir, x.Name()), -1})
 		}
 	}
+	if len(f.files) > 0 {
+		f.classes = nil
+	}
 	return nil
 }
 
 func (f *imageFolder) walk(dir string, label int) error {
-	e, err := entries(dir)
+	e, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}

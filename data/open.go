@@ -71,7 +71,8 @@ var kinds = []struct {
 //	cifar100:DIR     train.bin and test.bin, the same way
 //	idx:DIR          MNIST-style pairs …images… and …labels…, plain or .gz
 //	imagefolder:DIR  one sub-folder of JPEG and PNG files per class, optionally
-//	                 below train/, val/ and test/; always three channels
+//	                 below train/, val/ and test/; labels by the sorted names, or
+//	                 by the lines of DIR/classes.txt; always three channels
 //	npz:FILE         arrays images or x, and labels or y, optionally per part
 //	                 (x_train, train_images, …)
 func Open(spec string, o Options) (Dataset, error) {

@@ -252,6 +252,13 @@ func TestOpen_ImageFolder(t *testing.T) {
 	if got := labelsOf(mustOpen(t, "imagefolder:"+dir, Options{Split: Test})); !slices.Equal(got, []int{0, 1}) {
 		t.Errorf("test from val: got labels %v", got)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "classes.txt"), []byte("dog\nbird\ncat\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	listed := mustOpen(t, "imagefolder:"+dir, Options{Split: Val})
+	if got := labelsOf(listed); !slices.Equal(got, []int{2, 0}) || listed.Classes()[1] != "bird" {
+		t.Errorf("with classes.txt: got labels %v of %v", got, listed.Classes())
+	}
 	flat := mustOpen(t, "imagefolder:"+filepath.Join(dir, "val", "cat"), Options{Split: Val})
 	if flat.Len() != 1 || flat.Label(0) != -1 || len(flat.Classes()) != 0 {
 		t.Errorf("without classes: got %d images, label %d", flat.Len(), flat.Label(0))
@@ -357,6 +364,9 @@ func TestOpen_Errors(t *testing.T) {
 		"junk.npz":                    []byte("junk"),
 		"parts/train/a/x.png":         pngFile(1, 1),
 		"nothing/sub/readme.txt":      nil,
+		"listed/classes.txt":          []byte("a"),
+		"listed/b/x.png":              pngFile(1, 1),
+		"listed/c/x.png":              pngFile(1, 1),
 	})
 	for _, c := range []struct {
 		spec string
@@ -382,6 +392,7 @@ func TestOpen_Errors(t *testing.T) {
 		{"npz:" + filepath.Join(dir, "junk.npz"), Options{}, []string{"junk.npz", "zip"}},
 		{"npz:" + dir, Options{}, []string{"not a folder"}},
 		{"imagefolder:" + filepath.Join(dir, "parts"), Options{Split: Test}, []string{"test part", "train"}},
+		{"imagefolder:" + filepath.Join(dir, "listed"), Options{}, []string{filepath.Join("listed", "b"), filepath.Join("listed", "c"), "classes.txt"}},
 		{"imagefolder:" + filepath.Join(dir, "nothing"), Options{}, []string{".png", "sub"}},
 	} {
 		t.Run(filepath.Base(c.spec), func(t *testing.T) {
