@@ -31,6 +31,12 @@ type source struct {
 // at prints a position in the file.
 func (s *source) at(n ast.Node) string { return s.fset.Position(n.Pos()).String() }
 
+// forTests reports whether the file is seen by tests only.
+func (s *source) forTests() bool {
+	rank, ok := rankOf(s.pkg)
+	return s.test || ok && rank == testHelpers
+}
+
 // imports returns the file's import paths.
 func (s *source) imports() []string {
 	var out []string
@@ -157,10 +163,10 @@ func TestRankOf(t *testing.T) {
 		ok   bool
 	}{
 		{"tensor", 0, true},
-		{"internal/kernel/gemm", 1, true},
+		{"internal/kernel/pooling", 1, true},
 		{"internal/kernel/conv", 2, true},
 		{"internal/testkit", testHelpers, true},
-		{"internal/testkit/gradcheck", 4, true},
+		{"internal/testkit/gradcheck", testHelpers, true},
 		{"examples/quickstart/inner", 9, true},
 		{"", 8, true},
 		{"internal/kernel", 0, false},
