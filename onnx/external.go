@@ -43,6 +43,9 @@ func (x *external) close() {
 }
 
 func (x *external) open(location string) *externalFile {
+	if filepath.IsLocal(location) {
+		location = filepath.Clean(location) // or one file under many names would count often
+	}
 	if f := x.files[location]; f != nil {
 		return f
 	}

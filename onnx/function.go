@@ -1,8 +1,8 @@
 package onnx
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/go-nncf/nncf/internal/onnxpb"
@@ -13,32 +13,53 @@ import (
 // functionKey identifies a function of a model.
 type functionKey struct{ domain, name, overload string }
 
+// function is a function of the model with what every call needs.
+type function struct {
+	*onnxpb.Function
+	opsets     map[string]int
+	attributes map[string]*onnxpb.Attribute // with their defaults, nil without
+}
+
 func (k functionKey) String() string { return operatorName(k.domain, k.name) }
 
 func (r *reader) collectFunctions() {
-	r.functions = make(map[functionKey]*onnxpb.Function, len(r.model.Functions))
+	r.functions = make(map[functionKey]*function, len(r.model.Functions))
 	for _, f := range r.model.Functions {
 		k := functionKey{defaultDomain(f.Domain), f.Name, f.Overload}
+		where := "function " + quote(k.String())
 		if r.functions[k] != nil {
-			r.problem("function "+quote(k.String()), "is defined twice")
+			r.problem(where, "is defined twice")
 			continue
 		}
-		r.functions[k] = f
+		fn := &function{f, r.opsets(where, f.OpsetImport), make(map[string]*onnxpb.Attribute, len(f.Attributes)+len(f.Defaults))}
+		for _, name := range f.Attributes {
+			fn.attributes[name] = nil
+		}
+		for _, a := range f.Defaults {
+			fn.attributes[a.Name] = a
+		}
+		r.functions[k] = fn
 	}
 }
 
 // maxCalls bounds how deep functions call functions.
 const maxCalls = 64
 
+// maxPrefix bounds what a call adds to the names inside the function.
+const maxPrefix = 128
+
 // inline replaces a call by the nodes of the function. Inner names get the call's
 // name as prefix; the function's outputs get the names they have in the call.
-func (r *reader) inline(s *scope, n *onnxpb.Node, f *onnxpb.Function, in []*ir.Value, ok bool) {
+func (r *reader) inline(s *scope, n *onnxpb.Node, f *function, in []*ir.Value, ok bool) {
 	fail := func(format string, args ...any) {
 		r.nodeProblem(s, n, fmt.Errorf(format, args...))
 		r.placeholders(s, n)
 	}
 	key := functionKey{defaultDomain(n.Domain), n.OpType, n.Overload}
 	switch {
+	case r.exhausted(callWork(f.Function)):
+		r.placeholders(s, n)
+		return
 	case slices.Contains(s.callers, key):
 		fail("function calls itself")
 		return
@@ -62,11 +83,14 @@ func (r *reader) inline(s *scope, n *onnxpb.Node, f *onnxpb.Function, in []*ir.V
 			}
 		}
 	}
+	if len(base) > maxPrefix {
+		base = base[:maxPrefix]
+	}
 	inner := &scope{
 		values:  make(map[string]*ir.Value, len(f.Inputs)),
-		opsets:  r.opsets("function "+quote(key.String()), f.OpsetImport),
+		opsets:  maps.Clone(f.opsets),
 		prefix:  s.prefix + base + "/",
-		attrs:   map[string]*onnxpb.Attribute{},
+		attrs:   maps.Clone(f.attributes),
 		callers: append(slices.Clone(s.callers), key),
 		rename:  map[string]string{},
 		absent:  map[string]bool{},
@@ -90,7 +114,7 @@ func (r *reader) inline(s *scope, n *onnxpb.Node, f *onnxpb.Function, in []*ir.V
 			inner.absent[name] = true
 		}
 	}
-	if err := r.bind(s, inner, n, f); err != nil {
+	if err := bind(s, inner, n, f); err != nil {
 		r.nodeProblem(s, n, err)
 		r.placeholders(s, n)
 		return
@@ -134,29 +158,22 @@ func (r *reader) named(v *ir.Value, name string) *ir.Value {
 	return n.Out[0]
 }
 
-// bind gives the function's attributes their values: those of the call, or the
-// defaults.
-func (r *reader) bind(s, inner *scope, n *onnxpb.Node, f *onnxpb.Function) error {
-	var errs []error
-	for _, a := range f.Defaults {
-		inner.attrs[a.Name] = a
-	}
-	known := func(name string) bool {
-		return slices.Contains(f.Attributes, name) || inner.attrs[name] != nil
-	}
+// bind gives the function's attributes the values of the call; the others keep
+// their defaults.
+func bind(s, inner *scope, n *onnxpb.Node, f *function) error {
 	for _, a := range n.Attributes {
-		if !known(a.Name) {
-			errs = append(errs, fmt.Errorf("function has no attribute %s", quote(a.Name)))
-			continue
+		if _, known := f.attributes[a.Name]; !known {
+			return fmt.Errorf("function has no attribute %s", quote(a.Name))
 		}
 		v, err := s.resolve(a)
 		if err != nil {
-			errs = append(errs, err)
-		} else if v != nil {
+			return err
+		}
+		if v != nil {
 			inner.attrs[a.Name] = v
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // resolve returns the attribute, or the one of the enclosing function that it

@@ -14,19 +14,22 @@ import (
 // readNodes translates the nodes of a graph or function body into r.g.
 func (r *reader) readNodes(s *scope, nodes []*onnxpb.Node) {
 	for _, n := range r.order(s, nodes) {
-		if r.nodes--; r.nodes == -1 {
-			r.problem("model", "inlining its functions gives too many nodes")
-		}
-		if r.nodes < 0 || len(r.problems) >= maxProblems {
+		if r.exhausted(nodeWork(n)) || r.budget < 0 || len(r.problems) >= maxProblems {
 			return
 		}
 		r.readNode(s, n)
 	}
 }
 
-// maxProblems ends the reading of nodes: nobody reads more, and each may have
-// cost as much as the file is large.
-const maxProblems = 1000
+// exhausted takes work from what is allowed, and reports once that it is used up.
+func (r *reader) exhausted(work int) bool {
+	before := r.work
+	r.work -= work
+	if r.work < 0 && before >= 0 {
+		r.problem("model", "inlining its functions gives too many nodes")
+	}
+	return r.work < 0
+}
 
 // order returns the nodes so that each follows those that it depends on, and
 // otherwise as they are in the file, which should be so ordered already. Names
@@ -104,7 +107,7 @@ func (r *reader) nodeProblem(s *scope, n *onnxpb.Node, reason error) {
 	if errors.As(reason, &located) { // the problem says where
 		reason = located.Err
 	}
-	r.problems = append(r.problems, Problem{
+	r.add(Problem{
 		Where: "node " + quote(s.prefix+name), Operator: operatorName(domain, n.OpType), Opset: s.opsets[domain], Reason: reason,
 	})
 }
@@ -262,7 +265,7 @@ func (r *reader) placeholders(s *scope, n *onnxpb.Node) {
 type claimed struct {
 	constant bool
 	def      op.Def
-	function *onnxpb.Function
+	function *function
 }
 
 // claim finds the definition of a node's operator, or reports that there is none.
@@ -312,6 +315,9 @@ func hasGraph(n *onnxpb.Node) bool {
 	return false
 }
 
+// maxAttributeErrors bounds the problems of one node.
+const maxAttributeErrors = 20
+
 // attributes converts a node's attributes, resolving references to those of the
 // enclosing function.
 func (r *reader) attributes(s *scope, n *onnxpb.Node) ([]op.Attr, error) {
@@ -319,6 +325,9 @@ func (r *reader) attributes(s *scope, n *onnxpb.Node) ([]op.Attr, error) {
 	seen := make(map[string]bool, len(n.Attributes))
 	var errs []error
 	for _, a := range n.Attributes {
+		if len(errs) == maxAttributeErrors {
+			break
+		}
 		if seen[a.Name] {
 			errs = append(errs, fmt.Errorf("attribute %s is given twice", quote(a.Name)))
 			continue
@@ -356,10 +365,19 @@ func (r *reader) attribute(a *onnxpb.Attribute) (any, error) {
 		}
 		return r.tensor(a.T)
 	case onnxpb.Floats:
+		if err := r.charge(4 * int64(len(a.Floats))); err != nil {
+			return nil, err
+		}
 		return append([]float32{}, a.Floats...), nil
 	case onnxpb.Ints:
+		if err := r.charge(8 * int64(len(a.Ints))); err != nil {
+			return nil, err
+		}
 		return append([]int64{}, a.Ints...), nil
 	case onnxpb.Strings:
+		if err := r.charge(16 * int64(len(a.Strings))); err != nil {
+			return nil, err
+		}
 		list := make([]string, len(a.Strings))
 		for i, s := range a.Strings {
 			list[i] = string(s)

@@ -79,7 +79,7 @@ func Read(data []byte, dir string) (*ir.Graph, error) {
 		symbols:  newSymbols(),
 		external: external{dir: dir},
 		budget:   tensorBase + tensorFactor*int64(len(data)),
-		nodes:    nodeBase + countNodes(m),
+		work:     workBase + modelWork(m),
 	}
 	defer r.external.close()
 	g := r.read()
@@ -90,22 +90,39 @@ func Read(data []byte, dir string) (*ir.Graph, error) {
 }
 
 // Inlining can repeat the nodes and tensors of a function. Together the tensors
-// of a graph may be this much larger than the file, and the nodes this many more.
+// and lists of a graph may need this many bytes more than the file, and the nodes
+// this much more work.
 const (
 	tensorBase   = 64 << 20
 	tensorFactor = 16 // a packed 4-bit element needs 2 times its size in the file, a varint 8 times
-	nodeBase     = 1 << 16
+	workBase     = 1 << 16
 )
 
-func countNodes(m *onnxpb.Model) int {
-	n := 0
+// nodeWork measures what a node costs: 1, and more for one with many names.
+func nodeWork(n *onnxpb.Node) int {
+	return 1 + (len(n.Inputs)+len(n.Outputs)+len(n.Attributes))/8
+}
+
+// callWork measures what a call of a function costs besides its nodes.
+func callWork(f *onnxpb.Function) int {
+	return (len(f.Inputs) + len(f.Outputs) + len(f.Attributes) + len(f.Defaults) + len(f.OpsetImport)) / 8
+}
+
+// modelWork is the sum over a model with each function called once.
+func modelWork(m *onnxpb.Model) int {
+	work := 0
 	if m.Graph != nil {
-		n = len(m.Graph.Nodes)
+		for _, n := range m.Graph.Nodes {
+			work += nodeWork(n)
+		}
 	}
 	for _, f := range m.Functions {
-		n += len(f.Nodes)
+		work += callWork(f)
+		for _, n := range f.Nodes {
+			work += nodeWork(n)
+		}
 	}
-	return n
+	return work
 }
 
 // reader is the state of reading one model.
@@ -113,19 +130,37 @@ type reader struct {
 	model *onnxpb.Model
 	g     *ir.Graph
 
-	functions map[functionKey]*onnxpb.Function
+	functions map[functionKey]*function
 	hints     map[string]*onnxpb.Type // declared types of results
 	reserved  map[string]bool         // names of the file, so that new ones differ
 	suffix    map[string]int          // last number that made a name new
 	symbols   *symbols
 	external  external
-	budget    int64 // bytes of tensors still allowed
-	nodes     int   // nodes still allowed
+	budget    int64 // bytes of tensors and lists still allowed
+	work      int   // still allowed
 	problems  []Problem
 }
 
+// maxProblems ends the search for problems: nobody reads more, and each may have
+// cost as much as the file is large.
+const maxProblems = 1000
+
 func (r *reader) problem(where string, format string, args ...any) {
-	r.problems = append(r.problems, Problem{Where: where, Reason: fmt.Errorf(format, args...)})
+	r.add(Problem{Where: where, Reason: fmt.Errorf(format, args...)})
+}
+
+func (r *reader) add(p Problem) {
+	if len(r.problems) < maxProblems {
+		r.problems = append(r.problems, p)
+	}
+}
+
+// charge accounts for memory that inlining can multiply.
+func (r *reader) charge(bytes int64) error {
+	if r.budget -= bytes; r.budget < 0 {
+		return fmt.Errorf("the model's tensors and lists need more than %d times the file's size", tensorFactor)
+	}
+	return nil
 }
 
 // scope is what the nodes of a graph or function body see.
@@ -313,7 +348,7 @@ func (r *reader) tensor(p *onnxpb.Tensor) (*tensor.Tensor, error) {
 		if d == tensor.String {
 			return nil, errors.New("string elements in external data")
 		}
-		if n := shape.Numel(); n <= 1<<40 { // larger than any file; decodeTensor says so
+		if n := shape.Numel(); int64(n) <= 1<<40 { // larger than any file; decodeTensor says so
 			if raw, err = r.external.bytes(p, int64(d.Bytes(n))); err != nil {
 				return nil, err
 			}
@@ -326,11 +361,9 @@ func (r *reader) tensor(p *onnxpb.Tensor) (*tensor.Tensor, error) {
 		return nil, err
 	}
 	if !p.External {
-		if r.budget -= int64(max(1, d.Bits()/8)) * int64(t.Len()); r.budget < 0 {
-			return nil, fmt.Errorf("the model's tensors need more than %d times the file's size", tensorFactor)
-		}
+		err = r.charge(int64(max(1, d.Bits()/8)) * int64(t.Len()))
 	}
-	return t, nil
+	return t, err
 }
 
 func (r *reader) readOutputs(s *scope) {
