@@ -3,48 +3,14 @@ package conv
 import (
 	"unsafe"
 
+	"github.com/go-nncf/nncf/internal/kernel/axis"
 	"github.com/go-nncf/nncf/internal/kernel/tile"
 )
-
-// A tap is one position of the kernel along one axis: index k of the weights,
-// and where it reads, in input positions relative to step·(index in the phase).
-type tap struct{ k, off int }
-
-// An axisPhase is the part of the output positions of one axis that share
-// their taps: first, first+ostep, …, n in all.
-type axisPhase struct {
-	first, n int
-	taps     []tap // by ascending off
-}
-
-// forwardAxis describes out[q] = Σ_k in[stride·q + dilation·k - pad].
-func forwardAxis(out, k, stride, pad, dilation int) (step, ostep int, ph []axisPhase) {
-	p := axisPhase{n: out}
-	for i := range k {
-		p.taps = append(p.taps, tap{i, i*dilation - pad})
-	}
-	return stride, 1, []axisPhase{p}
-}
-
-// backwardAxis describes the transpose: in[i] = Σ out[q] over the k and q with
-// i = stride·q + dilation·k - pad. The positions i split into stride phases.
-func backwardAxis(in, k, stride, pad, dilation int) (step, ostep int, ph []axisPhase) {
-	for r := range min(stride, in) {
-		p := axisPhase{first: r, n: (in - r + stride - 1) / stride}
-		for i := k - 1; i >= 0; i-- {
-			if d := r + pad - i*dilation; d%stride == 0 {
-				p.taps = append(p.taps, tap{i, d / stride})
-			}
-		}
-		ph = append(ph, p)
-	}
-	return 1, stride, ph
-}
 
 // A phase is a part of the output with its own set of taps. Its weights are
 // packed as [block][kh tap][kw tap][input channel][NR].
 type phase struct {
-	h, w axisPhase
+	h, w axis.Phase
 	k    int   // taps · input channels per group: rows of packed weights
 	run  int   // floats of x per segment
 	seg  []int // bytes, relative to the first tap of a pixel in the window
@@ -122,29 +88,30 @@ func (p *pass) scratch() int {
 }
 
 // build finishes a pass whose dimensions and axis phases are known.
-func (p *pass) build(hs, ws []axisPhase, groups int) {
+func (p *pass) build(hs, ws axis.Axis, groups int) {
+	p.stepH, p.ostepH, p.stepW, p.ostepW = hs.Step, hs.OutStep, ws.Step, ws.OutStep
 	p.icg = p.ic / groups
 	p.blocks, p.padded = blocks(p.set, groups, p.oc/groups)
 	first := true
 	inside := true
-	for _, h := range hs {
-		for _, w := range ws {
-			ph := phase{h: h, w: w, k: len(h.taps) * len(w.taps) * p.icg, at: p.wlen}
+	for _, h := range hs.Phases {
+		for _, w := range ws.Phases {
+			ph := phase{h: h, w: w, k: len(h.Taps) * len(w.Taps) * p.icg, at: p.wlen}
 			p.wlen += ph.k * p.padded
-			p.nh, p.nw = max(p.nh, h.n), max(p.nw, w.n)
+			p.nh, p.nw = max(p.nh, h.N), max(p.nw, w.N)
 			p.phases = append(p.phases, ph)
 			if ph.k == 0 {
 				continue
 			}
-			h0, h1 := h.taps[0].off, h.taps[len(h.taps)-1].off
-			w0, w1 := w.taps[0].off, w.taps[len(w.taps)-1].off
+			h0, h1 := h.Taps[0].Off, h.Taps[len(h.Taps)-1].Off
+			w0, w1 := w.Taps[0].Off, w.Taps[len(w.Taps)-1].Off
 			if first {
 				p.minH, p.maxH, p.minW, p.maxW = h0, h1, w0, w1
 				first = false
 			}
 			p.minH, p.maxH = min(p.minH, h0), max(p.maxH, h1)
 			p.minW, p.maxW = min(p.minW, w0), max(p.maxW, w1)
-			inside = inside && h0 >= 0 && w0 >= 0 && (h.n-1)*p.stepH+h1 < p.ih && (w.n-1)*p.stepW+w1 < p.iw
+			inside = inside && h0 >= 0 && w0 >= 0 && (h.N-1)*p.stepH+h1 < p.ih && (w.N-1)*p.stepW+w1 < p.iw
 		}
 	}
 	p.direct = inside
@@ -157,18 +124,18 @@ func (p *pass) segments(pitch int) {
 		if ph.k == 0 {
 			continue
 		}
-		tw := ph.w.taps
+		tw := ph.w.Taps
 		merged := p.icg == p.ic
 		for j := 1; j < len(tw); j++ {
-			merged = merged && tw[j].off == tw[j-1].off+1
+			merged = merged && tw[j].Off == tw[j-1].Off+1
 		}
 		ph.run, ph.seg = p.icg, nil
 		if merged {
 			ph.run, tw = len(tw)*p.ic, tw[:1]
 		}
-		for _, h := range ph.h.taps {
+		for _, h := range ph.h.Taps {
 			for _, w := range tw {
-				ph.seg = append(ph.seg, ((h.off-p.minH)*pitch+w.off-p.minW)*p.ic*4)
+				ph.seg = append(ph.seg, ((h.Off-p.minH)*pitch+w.Off-p.minW)*p.ic*4)
 			}
 		}
 	}
@@ -245,7 +212,7 @@ func (p *pass) load(t part, scratch, x []float32, load Loader) (pitch, image int
 
 // tiles computes the outputs of one phase and block in a task.
 func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitch, image int) {
-	q1, c1 := min(t.q1, ph.h.n), min(t.c1, ph.w.n)
+	q1, c1 := min(t.q1, ph.h.N), min(t.c1, ph.w.N)
 	if t.q0 >= q1 || t.c0 >= c1 {
 		return
 	}
@@ -275,7 +242,7 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 	for n := t.n0; n < t.n1; n++ {
 		for q := t.q0; q < q1; q++ {
 			xrow := (n-t.n0)*image + (q-t.q0)*p.stepH*pitch*p.ic + xg
-			yrow := ((n*p.oh+ph.h.first+q*p.ostepH)*p.ow+ph.w.first+t.c0*p.ostepW)*p.oc + b.c0
+			yrow := ((n*p.oh+ph.h.First+q*p.ostepH)*p.ow+ph.w.First+t.c0*p.ostepW)*p.oc + b.c0
 			if 2*cols <= mrMax && q+1 < q1 {
 				// a tile of two short rows
 				a.X0, a.X1 = unsafe.Pointer(&win[xrow]), unsafe.Pointer(&win[xrow+p.stepH*pitch*p.ic])
@@ -314,9 +281,9 @@ func (p *pass) fill(ph *phase, b block, t part, o operands) {
 		return
 	}
 	for n := t.n0; n < t.n1; n++ {
-		for q := t.q0; q < min(t.q1, ph.h.n); q++ {
-			for c := t.c0; c < min(t.c1, ph.w.n); c++ {
-				at := ((n*p.oh+ph.h.first+q*p.ostepH)*p.ow+ph.w.first+c*p.ostepW)*p.oc + b.c0
+		for q := t.q0; q < min(t.q1, ph.h.N); q++ {
+			for c := t.c0; c < min(t.c1, ph.w.N); c++ {
+				at := ((n*p.oh+ph.h.First+q*p.ostepH)*p.ow+ph.w.First+c*p.ostepW)*p.oc + b.c0
 				y := o.y[at : at+b.width]
 				switch {
 				case o.fuse.Accumulate:
@@ -357,10 +324,10 @@ func (p *pass) pack(dst, w []float32, b0, b1 int, at locator) {
 		for i := range p.phases {
 			ph := &p.phases[i]
 			d := dst[ph.at+ph.k*b.pad:]
-			for _, h := range ph.h.taps {
-				for _, v := range ph.w.taps {
+			for _, h := range ph.h.Taps {
+				for _, v := range ph.w.Taps {
 					for ic := range p.icg {
-						base, stride := at(b.g, h.k, v.k, ic)
+						base, stride := at(b.g, h.K, v.K, ic)
 						base += b.c0 * stride
 						row := d[:nr]
 						for l := range b.width {

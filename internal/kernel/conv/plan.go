@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/go-nncf/nncf/internal/kernel/axis"
 	"github.com/go-nncf/nncf/internal/kernel/tile"
 )
 
@@ -79,10 +80,7 @@ func New(g Geometry, opt Options) (*Plan, error) {
 	icg, ocg, kk := g.IC/g.Groups, g.OC/g.Groups, g.KH*g.KW
 
 	p.fwd = pass{n: f.N, ih: f.H, iw: f.W, ic: g.IC, oh: oh, ow: ow, oc: g.OC, set: p.set}
-	var hs, ws []axisPhase
-	p.fwd.stepH, p.fwd.ostepH, hs = forwardAxis(oh, g.KH, g.StrideH, g.PadT, g.DilationH)
-	p.fwd.stepW, p.fwd.ostepW, ws = forwardAxis(ow, g.KW, g.StrideW, g.PadL, g.DilationW)
-	p.fwd.build(hs, ws, g.Groups)
+	p.fwd.build(axis.Forward(oh, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Forward(ow, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups)
 	if opt.AlwaysLoad {
 		p.fwd.direct = false
 	}
@@ -91,9 +89,7 @@ func New(g Geometry, opt Options) (*Plan, error) {
 	p.wloc = func(_, kh, kw, i int) (int, int) { return (i*g.KH+kh)*g.KW + kw, icg * kk }
 
 	p.bwd = pass{n: f.N, ih: oh, iw: ow, ic: g.OC, oh: f.H, ow: f.W, oc: g.IC, set: p.set}
-	p.bwd.stepH, p.bwd.ostepH, hs = backwardAxis(f.H, g.KH, g.StrideH, g.PadT, g.DilationH)
-	p.bwd.stepW, p.bwd.ostepW, ws = backwardAxis(f.W, g.KW, g.StrideW, g.PadL, g.DilationW)
-	p.bwd.build(hs, ws, g.Groups)
+	p.bwd.build(axis.Backward(f.H, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Backward(f.W, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups)
 	p.bwd.divide(p.macs)
 	p.bwd.finish()
 	p.wloct = func(gr, kh, kw, i int) (int, int) {

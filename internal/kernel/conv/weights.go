@@ -199,12 +199,12 @@ func (p *Plan) ReduceWeights(task int, partials, dw, db []float32) {
 		}
 	}
 	at := ph.at + ph.k*b.pad
-	for _, h := range ph.h.taps {
-		for _, v := range ph.w.taps {
+	for _, h := range ph.h.Taps {
+		for _, v := range ph.w.Taps {
 			for ic := range p.fwd.icg {
 				add(at)
 				at += nr
-				base, stride := p.wloc(b.g, h.k, v.k, ic)
+				base, stride := p.wloc(b.g, h.K, v.K, ic)
 				base += b.c0 * stride
 				for l, v := range sum {
 					dw[base+l*stride] = v
