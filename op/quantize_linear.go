@@ -222,10 +222,21 @@ func (QuantizeLinear) Cost(n *ir.Node) ir.Cost { return elementOps(n, 4) }
 func decodeQuantizeLinear(d *Decoder) ir.Op {
 	d.Ignore("saturate", "precision") // float8 only; the precision of the division
 	q := QuantizeLinear{Axis: d.Int("axis", 1), BlockSize: d.Int("block_size", 0)}
-	if code := d.Int("output_dtype", 0); code != 0 {
-		q.DType = d.dtype("output_dtype", code)
-	}
+	q.DType = decodeOutputDType(d)
 	return q
+}
+
+// decodeOutputDType reads output_dtype; 0 means that it is not set.
+func decodeOutputDType(d *Decoder) tensor.DType {
+	code := d.Int("output_dtype", 0)
+	if code == 0 {
+		return tensor.Invalid
+	}
+	t, err := TypeOfCode(code)
+	if err != nil {
+		d.Errorf("output_dtype: %w", err)
+	}
+	return t
 }
 
 func encodeQuantizeLinear(e *Encoder) {
@@ -237,7 +248,7 @@ func encodeQuantizeLinear(e *Encoder) {
 	}
 	if q.DType != tensor.Invalid && e.Node.Input(2) == nil && y != tensor.Uint8 {
 		e.MinOpset(21)
-		e.Set("output_dtype", dtypeCode(y))
+		e.Set("output_dtype", TypeCode(y))
 	}
 }
 
@@ -325,9 +336,7 @@ func (DequantizeLinear) Cost(n *ir.Node) ir.Cost { return elementOps(n, 2) }
 
 func decodeDequantizeLinear(d *Decoder) ir.Op {
 	q := DequantizeLinear{Axis: d.Int("axis", 1), BlockSize: d.Int("block_size", 0)}
-	if code := d.Int("output_dtype", 0); code != 0 {
-		q.DType = d.dtype("output_dtype", code)
-	}
+	q.DType = decodeOutputDType(d)
 	return q
 }
 
@@ -341,6 +350,6 @@ func encodeDequantizeLinear(e *Encoder) {
 	}
 	if q.DType != tensor.Invalid && q.DType != e.Node.In[1].Type.DType {
 		e.MinOpset(23)
-		e.Set("output_dtype", dtypeCode(q.DType))
+		e.Set("output_dtype", TypeCode(q.DType))
 	}
 }

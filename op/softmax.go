@@ -155,22 +155,6 @@ func (s Softmax) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	})
 }
 
-// logSumExp is ln Σ exp(x) without overflow.
-func logSumExp(x []float64) float64 {
-	m := x[0]
-	for _, v := range x {
-		m = max(m, v)
-	}
-	if math.IsInf(m, 0) { // all -∞ stays so; +∞ makes NaN of itself below
-		return m
-	}
-	sum := 0.0
-	for _, v := range x {
-		sum += math.Exp(v - m)
-	}
-	return m + math.Log(sum)
-}
-
 // Grad is dx = y·(dy - Σ dy·y).
 func (s Softmax) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	c, y, dy := gradCalc(b, n), n.Out[0], dOut[0]
