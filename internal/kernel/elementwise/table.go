@@ -28,12 +28,14 @@ type variant struct {
 	preluGrad  func(dx, g, x, slope []float32)
 }
 
+func (v *variant) supported() bool { return cpu.Has(v.need) }
+
 // active is the first row this machine supports.
 var active = pick()
 
 func pick() *variant {
 	for _, v := range variants() {
-		if cpu.Has(v.need) {
+		if v.supported() {
 			return v
 		}
 	}
