@@ -141,9 +141,9 @@ func (PRelu) Cost(n *ir.Node) ir.Cost { return elementOps(n, 2) }
 
 func (PRelu) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
-// Weights: the slope is trained, but nothing contracts over it.
+// Weights: the slope, one per channel; nothing contracts over it.
 func (PRelu) Weights(*ir.Node) ir.WeightPorts {
-	return ir.WeightPorts{Weight: -1, OutAxis: -1, InAxis: -1, Bias: 1}
+	return ir.WeightPorts{Weight: 1, OutAxis: 0, InAxis: -1, Bias: -1}
 }
 
 // Elu is y = x where x ≥ 0, Alpha·(eˣ-1) elsewhere; files default to 1.
