@@ -106,7 +106,7 @@ func TestRead_BrokenVectors(t *testing.T) {
 // TestRead_BrokenModels breaks real models.
 func TestRead_BrokenModels(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 0))
-	rounds := 150
+	rounds := 80
 	if testing.Short() {
 		rounds = 10
 	}

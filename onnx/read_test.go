@@ -565,11 +565,11 @@ func TestRead_Amplification(t *testing.T) {
 		n    int // calls
 	}{
 		{"long names", &onnxpb.Function{Nodes: []*onnxpb.Node{add("n", "a", "a", "b")}}, 300},
-		{"many inputs", &onnxpb.Function{Inputs: many(100000, func(i int) string { return fmt.Sprint("in", i) })}, 300},
-		{"node with many inputs", &onnxpb.Function{Nodes: []*onnxpb.Node{{OpType: "Add", Inputs: many(100000, func(int) string { return "a" }), Outputs: []string{"b"}}}}, 300},
+		{"many inputs", &onnxpb.Function{Inputs: many(30000, func(i int) string { return fmt.Sprint("in", i) })}, 300},
+		{"node with many inputs", &onnxpb.Function{Nodes: []*onnxpb.Node{{OpType: "Add", Inputs: many(30000, func(int) string { return "a" }), Outputs: []string{"b"}}}}, 300},
 		{"large constant", &onnxpb.Function{Nodes: []*onnxpb.Node{{OpType: "Constant", Outputs: []string{"b"},
 			Attributes: []*onnxpb.Attribute{{Name: "value_ints", Type: onnxpb.Ints, Ints: ints}}}}}, 300},
-		{"many attributes", &onnxpb.Function{Attributes: many(100000, func(i int) string { return fmt.Sprint("k", i) })}, 300},
+		{"many attributes", &onnxpb.Function{Attributes: many(30000, func(i int) string { return fmt.Sprint("k", i) })}, 300},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.f.Name, c.f.Domain, c.f.Outputs = "F", "own", []string{"b"}
@@ -589,7 +589,7 @@ func TestRead_Amplification(t *testing.T) {
 		})
 	}
 	t.Run("undefined inputs", func(t *testing.T) {
-		m := model(&onnxpb.Node{OpType: "Sum", Inputs: many(200000, func(i int) string { return fmt.Sprint("in", i) }), Outputs: []string{"y"}})
+		m := model(&onnxpb.Node{OpType: "Sum", Inputs: many(50000, func(i int) string { return fmt.Sprint("in", i) }), Outputs: []string{"y"}})
 		if got := problems(t, m); len(got) > maxProblems {
 			t.Errorf("got %d problems", len(got))
 		}

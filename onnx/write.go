@@ -13,6 +13,7 @@ import (
 	"github.com/go-nncf/nncf/internal/onnxpb"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // The opsets that can be written.
@@ -311,7 +312,7 @@ func (w *writer) node(n *ir.Node) *onnxpb.Node {
 		if def.Encode != nil {
 			def.Encode(e)
 		}
-		err = e.Err()
+		err = errors.Join(e.Err(), elementTypes(n, w.opset))
 	}
 	if err != nil {
 		name := n.Name
@@ -346,6 +347,27 @@ func (w *writer) node(n *ir.Node) *onnxpb.Node {
 	w.domains[e.Domain] = w.version(e.Domain)
 	w.calls[functionKey{e.Domain, e.OpType, ""}] = true
 	return p
+}
+
+// elementTypes checks that the opset has the types of a node's values at all;
+// what single operators allow is not checked.
+func elementTypes(n *ir.Node, opset int) error {
+	for _, v := range slices.Concat(n.In, n.Out) {
+		if v == nil {
+			continue
+		}
+		need := minWriteOpset
+		switch v.Type.DType {
+		case tensor.Int4, tensor.Uint4:
+			need = 21
+		case tensor.BFloat16:
+			need = 13
+		}
+		if opset < need {
+			return fmt.Errorf("%v elements need opset %d, the file has %d", v.Type.DType, need, opset)
+		}
+	}
+	return nil
 }
 
 func (w *writer) version(domain string) int {
