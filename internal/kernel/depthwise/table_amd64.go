@@ -1,0 +1,5 @@
+//go:build amd64 && !noasm
+
+package depthwise
+
+var sets = []*Set{genericSet}
