@@ -1,6 +1,8 @@
 package native
 
 import (
+	"slices"
+
 	"github.com/go-nncf/nncf/internal/par"
 	"github.com/go-nncf/nncf/ir"
 )
@@ -26,10 +28,12 @@ type chain struct {
 
 // link is one operator of a chain.
 type link struct {
-	node *ir.Node
-	name string
-	in   []*slot
-	out  *slot // nil for a sum
+	node  *ir.Node
+	name  string
+	in    []*slot
+	out   *slot   // nil for a sum
+	also  []*slot // small operands that bind reads itself
+	temps []*temp
 	// bind runs once memory is placed and returns the function that computes
 	// one tile.
 	bind func() tileFunc
@@ -49,10 +53,10 @@ type tile struct {
 // tileLen is the length aimed at: five tiles of 8 KiB and a first-level cache
 // of 32 KiB or more get along. taskLen is small enough that float32 lanes may
 // accumulate one task (see reduce.BlockLen) and large enough to be worth
-// claiming, about 10 µs of memory traffic.
+// claiming, a few microseconds of memory traffic.
 const (
 	tileLen = 2048
-	taskLen = 32 << 10
+	taskLen = 16 << 10
 )
 
 // newChain returns the chain of one link over n elements in units.
@@ -94,7 +98,7 @@ func (c *compiler) emitChainUnit(n, unit int, l *link, temps ...*temp) {
 	if l.out != nil {
 		writes = []*slot{l.out}
 	}
-	s := c.emit(l.node, l.name, l.in, writes, nil, temps...)
+	s := c.emit(l.node, l.name, slices.Concat(l.in, l.also), writes, nil, slices.Concat(temps, l.temps)...)
 	s.chain = newChain(n, unit, l)
 }
 

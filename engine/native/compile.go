@@ -92,7 +92,9 @@ type compiler struct {
 	all      []*slot
 	byBuffer map[*plan.Buffer][]*slot
 	scratch  []*temp
+	first    []*step // run before steps
 	steps    []*step
+	periods  []*temp // by value ID: see periodic
 	inputs   []*slot
 	outputs  []*slot
 }
@@ -111,6 +113,7 @@ func newCompiler(g *ir.Graph, workers int) *compiler {
 		g: g, workers: workers,
 		slots:    make([][2]*slot, g.NumValues()),
 		home:     make([]*slot, g.NumValues()),
+		periods:  make([]*temp, g.NumValues()),
 		byBuffer: map[*plan.Buffer][]*slot{},
 	}
 }
@@ -146,6 +149,7 @@ func (c *compiler) lowerAll(ctx context.Context) error {
 		return err
 	}
 	c.border()
+	c.steps = append(c.first, c.steps...)
 	for _, s := range c.all {
 		c.byBuffer[s.buf] = append(c.byBuffer[s.buf], s)
 	}
@@ -251,6 +255,12 @@ func (c *compiler) emit(n *ir.Node, kernel string, reads, writes []*slot, bind f
 	s := &step{node: n, kernel: kernel, reads: present(reads), writes: present(writes), temps: temps, bind: bind}
 	c.steps = append(c.steps, s)
 	return s
+}
+
+// emitFirst is emit for work that depends on stored values and inputs only: it
+// runs at the start, where it does not stand between chains.
+func (c *compiler) emitFirst(kernel string, reads []*slot, bind func() func() error, temps ...*temp) {
+	c.first = append(c.first, &step{kernel: kernel, reads: reads, temps: temps, bind: bind})
 }
 
 func present(l []*slot) []*slot {

@@ -1,14 +1,76 @@
 package native
 
-import "github.com/go-nncf/nncf/ir"
+import (
+	"github.com/go-nncf/nncf/internal/kernel/elementwise"
+	"github.com/go-nncf/nncf/ir"
+)
 
 // lowering emits the steps of one node. Errors give the bare reason.
 type lowering func(c *compiler, n *ir.Node) error
 
-// lowerings lists the operators that run on kernels; every other operator runs
-// by its reference evaluator.
+// lowerings lists the operators that run on kernels; every other operator, and
+// every case that a lowering does not cover, runs by its reference evaluator.
 var lowerings = map[string]lowering{
 	"Conv":           lowerConv,
 	"ConvGradWeight": lowerConvGradWeight,
 	"ConvTranspose":  lowerConvTranspose,
+	"Gemm":           lowerGemm,
+	"MatMul":         lowerMatMul,
+
+	"BatchNormGrad":                 lowerBatchNormGrad,
+	"BatchNormalization":            lowerBatchNorm,
+	"LogSoftmax":                    lowerLogSoftmax,
+	"NegativeLogLikelihoodLossGrad": lowerNLLGrad,
+	"Softmax":                       lowerSoftmax,
+	"SoftmaxCrossEntropyLoss":       lowerCrossEntropy,
+
+	"FakeQuantizeSymmetric":     lowerFakeQuantizeSymmetric,
+	"FakeQuantizeSymmetricGrad": lowerFakeQuantizeSymmetricGrad,
+
+	"Add": lowerBinary(elementwise.Add),
+	"Div": lowerBinary(elementwise.Div),
+	"Max": lowerBinary(elementwise.Max),
+	"Min": lowerBinary(elementwise.Min),
+	"Mul": lowerBinary(elementwise.Mul),
+	"Sub": lowerBinary(elementwise.Sub),
+
+	"Abs":        lowerUnary(elementwise.Abs),
+	"Erf":        lowerUnary(elementwise.Erf),
+	"Exp":        lowerUnary(elementwise.Exp),
+	"HardSwish":  lowerUnary(elementwise.HardSwish),
+	"Log":        lowerUnary(elementwise.Log),
+	"Neg":        lowerUnary(elementwise.Neg),
+	"Reciprocal": lowerUnary(elementwise.Reciprocal),
+	"Relu":       lowerUnary(elementwise.Relu),
+	"Sigmoid":    lowerUnary(elementwise.Sigmoid),
+	"Softplus":   lowerUnary(elementwise.Softplus),
+	"Sqrt":       lowerUnary(elementwise.Sqrt),
+	"Tanh":       lowerUnary(elementwise.Tanh),
+	"Clip":       lowerClip,
+	"ClipGrad":   lowerClipGrad,
+
+	"ReluGrad":    lowerGrad(elementwise.ReluGrad),
+	"SigmoidGrad": lowerGrad(elementwise.SigmoidGrad),
+	"TanhGrad":    lowerGrad(elementwise.TanhGrad),
+
+	"AveragePool":       lowerAveragePool,
+	"AveragePoolGrad":   lowerAveragePoolGrad,
+	"GlobalAveragePool": lowerGlobalAveragePool,
+	"MaxPool":           lowerMaxPool,
+	"MaxPoolGrad":       lowerMaxPoolGrad,
+
+	"ReduceMean": lowerSum(true),
+	"ReduceSum":  lowerSum(false),
+
+	"Concat":    lowerConcat,
+	"Expand":    lowerExpand,
+	"Flatten":   lowerAlias,
+	"Identity":  lowerIdentity,
+	"Pad":       lowerPad,
+	"Reshape":   lowerAlias,
+	"Slice":     lowerSlice,
+	"SliceGrad": lowerSliceGrad,
+	"Squeeze":   lowerAlias,
+	"Transpose": lowerTranspose,
+	"Unsqueeze": lowerAlias,
 }

@@ -1,0 +1,173 @@
+package native
+
+import (
+	"github.com/go-nncf/nncf/internal/kernel/norm"
+	"github.com/go-nncf/nncf/internal/kernel/period"
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
+)
+
+// accumulate returns a sum link over the given operands: compute writes the
+// sums of one tile, of length size, which are added up per task in tile order.
+// The result has one entry of that length per task.
+func (c *compiler) accumulate(n *ir.Node, name string, like *slot, size int, in []*slot, compute func(part []float32, src [][]float32)) (l *link, part *temp, tasks int) {
+	_, tasks = chainTasks(like.shape.Numel(), chainUnit(like))
+	part = c.temp(size * tasks)
+	own := c.temp(size * tasks) // one per task: sums of the tile at hand
+	l = &link{node: n, name: name, in: in, temps: []*temp{part, own}}
+	l.bind = func() tileFunc {
+		return func(t tile, _ []float32, src [][]float32) {
+			acc := part.mem[t.task*size:][:size]
+			if t.first {
+				compute(acc, src)
+				return
+			}
+			p := own.mem[t.task*size:][:size]
+			compute(p, src)
+			for i, v := range p {
+				acc[i] += v
+			}
+		}
+	}
+	return l, part, tasks
+}
+
+// lowerBatchNorm runs batch normalization: in inference one affine map, in
+// training statistics first.
+func lowerBatchNorm(c *compiler, n *ir.Node) error {
+	o := n.Op.(op.BatchNormalization)
+	if !isFloat(n.In...) || n.In[0].Type.Rank() < 2 {
+		return lowerReference(c, n)
+	}
+	xOrder := channelsLast
+	if n.In[0].Type.Rank() == 2 {
+		xOrder = rowMajor
+	}
+	x := c.in(n.In[0], xOrder)
+	ch := x.channels()
+	p := period.Len(ch)
+	rows := x.rows()
+	gamma, beta, runMean, runVar := c.periodic(n.In[1]), c.periodic(n.In[2]), c.periodic(n.In[3]), c.periodic(n.In[4])
+	scale, shift := c.temp(p), c.temp(p)
+	if !o.Training {
+		inv := c.temp(p)
+		c.emit(n, "affine", nil, nil, func() func() error {
+			return func() error {
+				norm.InvStd(inv.mem, runVar.mem, o.Epsilon)
+				norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, runMean.mem, inv.mem)
+				return nil
+			}
+		}, gamma, beta, runMean, runVar, inv, scale, shift)
+	} else {
+		mean, variance, inv := c.temp(p), c.temp(p), c.temp(p)
+		l, part, tasks := c.accumulate(n, "statistics", x, norm.StatsLen(p), []*slot{x}, func(part []float32, src [][]float32) {
+			norm.Stats(part, src[0], runMean.mem)
+		})
+		c.emitChain(x, l, runMean)
+		outs := make([]*slot, 4)
+		for i := range outs {
+			if v := n.Output(1 + i); v != nil {
+				outs[i] = c.out(v, rowMajor)
+			}
+		}
+		sums := tasks * norm.StatsLen(p)
+		c.emit(n, "moments", nil, outs, func() func() error {
+			data := make([][]float32, len(outs))
+			for i, s := range outs {
+				if s != nil {
+					data[i] = s.f32()
+				}
+			}
+			return func() error {
+				norm.Moments(mean.mem, variance.mem, part.mem[:sums], runMean.mem, rows)
+				norm.InvStd(inv.mem, variance.mem, o.Epsilon)
+				norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, mean.mem, inv.mem)
+				for i, batch := range [][]float32{mean.mem, variance.mem} {
+					if d := data[i]; d != nil {
+						copy(d, [][]float32{runMean.mem, runVar.mem}[i])
+						norm.UpdateRunning(d, batch[:ch], 1-float64(o.Momentum), 1)
+					}
+				}
+				if data[2] != nil {
+					copy(data[2], mean.mem)
+				}
+				if data[3] != nil {
+					copy(data[3], inv.mem)
+				}
+				return nil
+			}
+		}, part, runMean, runVar, gamma, beta, mean, variance, inv, scale, shift)
+	}
+	l := &link{node: n, name: "scale-shift", in: []*slot{x}, out: c.out(n.Out[0], xOrder), temps: []*temp{scale, shift}}
+	l.bind = func() tileFunc {
+		return func(_ tile, dst []float32, src [][]float32) {
+			norm.Apply(dst, src[0], scale.mem, shift.mem, norm.Tail{})
+		}
+	}
+	c.emitChain(x, l)
+	return nil
+}
+
+// lowerBatchNormGrad sums Σg and Σg·(x−mean), then maps dx = A·g + B·x + C.
+func lowerBatchNormGrad(c *compiler, n *ir.Node) error {
+	o := n.Op.(op.BatchNormGrad)
+	if !isFloat(n.In...) || n.Input(3) == nil || n.Input(4) == nil {
+		return lowerReference(c, n)
+	}
+	xOrder := channelsLast
+	if n.In[0].Type.Rank() == 2 {
+		xOrder = rowMajor
+	}
+	x, g := c.in(n.In[0], xOrder), c.in(n.In[2], xOrder)
+	p, rows := period.Len(x.channels()), x.rows()
+	gamma, mean, inv := c.periodic(n.In[1]), c.periodic(n.In[3]), c.periodic(n.In[4])
+	if o.Frozen { // input 4 is the variance
+		variance := inv
+		inv = c.temp(p)
+		c.emit(n, "inverse deviation", nil, nil, func() func() error {
+			return func() error { norm.InvStd(inv.mem, variance.mem, o.Epsilon); return nil }
+		}, variance, inv)
+	}
+	size := norm.GradStatsLen(p, false)
+	l, part, tasks := c.accumulate(n, "gradient sums", x, size, []*slot{g, x}, func(part []float32, src [][]float32) {
+		norm.GradStats(part, src[0], src[1], mean.mem, nil, nil, norm.Act{}, nil)
+	})
+	l.temps = append(l.temps, mean)
+	c.emitChain(x, l)
+	a, b, k := c.temp(p), c.temp(p), c.temp(p)
+	dgamma, dbeta := c.temp(p), c.temp(p)
+	var outs [2]*slot
+	for i := range outs {
+		if v := n.Output(1 + i); v != nil {
+			outs[i] = c.out(v, rowMajor)
+		}
+	}
+	c.emit(n, "gradient coefficients", nil, outs[:], func() func() error {
+		var d [2][]float32
+		for i, s := range outs {
+			if s != nil {
+				d[i] = s.f32()
+			}
+		}
+		return func() error {
+			norm.GradCoef(a.mem, b.mem, k.mem, dgamma.mem, dbeta.mem, part.mem[:tasks*size], gamma.mem, mean.mem, inv.mem, rows, false)
+			copy(d[0], dgamma.mem)
+			copy(d[1], dbeta.mem)
+			if o.Frozen {
+				clear(b.mem)
+				clear(k.mem)
+			}
+			return nil
+		}
+	}, part, gamma, mean, inv, a, b, k, dgamma, dbeta)
+	if v := n.Output(0); v != nil {
+		m := &link{node: n, name: "A·g+B·x+C", in: []*slot{g, x}, out: c.out(v, xOrder), temps: []*temp{a, b, k}}
+		m.bind = func() tileFunc {
+			return func(_ tile, dst []float32, src [][]float32) {
+				norm.GradApply(dst, src[0], src[1], norm.Affine3{A: a.mem, B: b.mem, C: k.mem}, norm.Act{}, nil)
+			}
+		}
+		c.emitChain(x, m)
+	}
+	return nil
+}

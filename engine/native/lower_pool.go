@@ -1,0 +1,123 @@
+package native
+
+import (
+	"github.com/go-nncf/nncf/internal/kernel/pooling"
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// poolWindow returns the kernel's geometry of a pool over images of shape xs
+// with results of shape ys; ok is false for three spatial axes.
+func poolWindow(p op.Pool, xs, ys tensor.Shape, countPad bool) (w pooling.Window, ok bool) {
+	r := p.Resolved(xs[2:], p.Kernel)
+	w = pooling.Window{H: 1, C: xs[1], OH: 1, KH: 1, SH: 1, DH: 1, CountPad: countPad}
+	switch len(xs) {
+	case 3:
+		w.W, w.OW, w.KW, w.SW, w.DW = xs[2], ys[2], p.Kernel[0], r.Strides[0], r.Dilations[0]
+		w.PL, w.PR = r.Pads[0], r.Pads[1]
+	case 4:
+		w.H, w.W, w.OH, w.OW, w.KH, w.KW = xs[2], xs[3], ys[2], ys[3], p.Kernel[0], p.Kernel[1]
+		w.SH, w.SW, w.DH, w.DW = r.Strides[0], r.Strides[1], r.Dilations[0], r.Dilations[1]
+		w.PT, w.PL, w.PB, w.PR = r.Pads[0], r.Pads[1], r.Pads[2], r.Pads[3]
+	default:
+		return w, false
+	}
+	return w, w.Validate() == nil
+}
+
+// globalWindow returns the window over whole images.
+func globalWindow(xs tensor.Shape) pooling.Window {
+	return pooling.Global(1, xs[2:].Numel(), xs[1])
+}
+
+// emitPool emits a step that handles one image per task.
+func (c *compiler) emitPool(n *ir.Node, name string, in []*slot, out *slot, f func(image int, src [][]float32, dst []float32), temps ...*temp) {
+	images := out.shape[0]
+	c.emit(n, name, in, []*slot{out}, func() func() error {
+		srcs := make([][]float32, len(in))
+		for i, s := range in {
+			srcs[i] = s.f32()
+		}
+		dst := out.f32()
+		return runTasks(c.pool, images, func(t, _ int) { f(t, srcs, dst) })
+	}, temps...)
+}
+
+// image returns image t of a batch.
+func image(x []float32, t, size int) []float32 { return x[t*size:][:size] }
+
+func lowerMaxPool(c *compiler, n *ir.Node) error {
+	xs, ys := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
+	w, ok := poolWindow(n.Op.(op.MaxPool).Pool, xs, ys, false)
+	if !ok || !isFloat(n.In[0]) || n.Output(1) != nil {
+		return lowerReference(c, n)
+	}
+	x, y := c.in(n.In[0], channelsLast), c.out(n.Out[0], channelsLast)
+	xn, yn := xs[1:].Numel(), ys[1:].Numel()
+	c.emitPool(n, "maximum", []*slot{x}, y, func(t int, src [][]float32, dst []float32) {
+		pooling.Max(image(dst, t, yn), nil, image(src[0], t, xn), w, 0, w.OH)
+	})
+	return nil
+}
+
+func lowerMaxPoolGrad(c *compiler, n *ir.Node) error {
+	xs, ys := n.In[0].Type.MustShape(), n.In[1].Type.MustShape()
+	w, ok := poolWindow(n.Op.(op.MaxPoolGrad).Pool, xs, ys, false)
+	if !ok || !isFloat(n.In...) {
+		return lowerReference(c, n)
+	}
+	x, dy, dx := c.in(n.In[0], channelsLast), c.in(n.In[1], channelsLast), c.out(n.Out[0], channelsLast)
+	xn, yn := xs[1:].Numel(), ys[1:].Numel()
+	y := c.temp(ys.Numel()) // the maxima, computed again
+	c.emitPool(n, "maximum gradient", []*slot{x, dy}, dx, func(t int, src [][]float32, dst []float32) {
+		yt := image(y.mem, t, yn)
+		pooling.Max(yt, nil, image(src[0], t, xn), w, 0, w.OH)
+		pooling.MaxGradRecompute(image(dst, t, xn), image(src[1], t, yn), image(src[0], t, xn), yt, w)
+	}, y)
+	return nil
+}
+
+func lowerAveragePool(c *compiler, n *ir.Node) error {
+	xs, ys := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
+	o := n.Op.(op.AveragePool)
+	w, ok := poolWindow(o.Pool, xs, ys, o.CountIncludePad)
+	if !ok || !isFloat(n.In[0]) || o.CeilMode {
+		return lowerReference(c, n)
+	}
+	x, y := c.in(n.In[0], channelsLast), c.out(n.Out[0], channelsLast)
+	xn, yn := xs[1:].Numel(), ys[1:].Numel()
+	c.emitPool(n, "average", []*slot{x}, y, func(t int, src [][]float32, dst []float32) {
+		pooling.Average(image(dst, t, yn), image(src[0], t, xn), w, 0, w.OH)
+	})
+	return nil
+}
+
+func lowerAveragePoolGrad(c *compiler, n *ir.Node) error {
+	ys, xs := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
+	o := n.Op.(op.AveragePoolGrad)
+	w, ok := poolWindow(o.Pool, xs, ys, o.CountIncludePad)
+	if !ok || !isFloat(n.In[0]) || o.CeilMode {
+		return lowerReference(c, n)
+	}
+	dy, dx := c.in(n.In[0], channelsLast), c.out(n.Out[0], channelsLast)
+	xn, yn := xs[1:].Numel(), ys[1:].Numel()
+	c.emitPool(n, "average gradient", []*slot{dy}, dx, func(t int, src [][]float32, dst []float32) {
+		pooling.AverageGrad(image(dst, t, xn), image(src[0], t, yn), w, 0, w.H)
+	})
+	return nil
+}
+
+func lowerGlobalAveragePool(c *compiler, n *ir.Node) error {
+	xs := n.In[0].Type.MustShape()
+	w := globalWindow(xs)
+	if !isFloat(n.In[0]) || w.Validate() != nil {
+		return lowerReference(c, n)
+	}
+	x, y := c.in(n.In[0], channelsLast), c.out(n.Out[0], channelsLast)
+	xn, ch := xs[1:].Numel(), xs[1]
+	c.emitPool(n, "global average", []*slot{x}, y, func(t int, src [][]float32, dst []float32) {
+		pooling.Average(image(dst, t, ch), image(src[0], t, xn), w, 0, 1)
+	})
+	return nil
+}
