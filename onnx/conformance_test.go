@@ -174,7 +174,7 @@ func compareSummary(t *testing.T, outcomes []*outcome) {
 }
 
 // writeOpsets are tried for every vector that passes.
-var writeOpsets = []int{0, 7, 9, 10, 11, 12, 13, 17, 18, 19, 21, 23}
+var writeOpsets = []int{0, 7, 9, 10, 11, 12, 13, 17, 18, 19, 21, 23, 25}
 
 // rewrite writes the graph at each opset where that is possible, reads the file
 // and demands the same results, bit for bit. Its own opset must be possible.

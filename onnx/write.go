@@ -19,7 +19,7 @@ import (
 // The opsets that can be written.
 const (
 	minWriteOpset = 7
-	maxWriteOpset = 23
+	maxWriteOpset = maxOpset
 )
 
 // keepOpset is the lowest opset of a model that is kept when none is asked for:
@@ -32,7 +32,7 @@ const builtOpset = 17
 
 // Options says how a graph is written. The zero value keeps the model's opset.
 type Options struct {
-	// Opset is the version of the default domain, 7 to 23. 0 keeps that of the
+	// Opset is the version of the default domain, 7 to 25. 0 keeps that of the
 	// model if it is 13 or higher, and otherwise takes 13 (17 for graphs built in
 	// Go); if an operator cannot be written there, it takes the lowest opset above
 	// where all can.
@@ -237,7 +237,7 @@ func (w *writer) functions(m *onnxpb.Model) {
 // irVersions gives the format version that came with each opset, from the
 // version table of the ONNX specification. Version 4 is the first in which
 // initializers need not be listed as inputs; older opsets are valid in it.
-var irVersions = [...]int64{10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
+var irVersions = [...]int64{10: 5, 11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13}
 
 // irVersion returns the lowest version of the format that has what the model uses.
 func irVersion(opset int, m *onnxpb.Model) int64 {

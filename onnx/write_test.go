@@ -72,7 +72,7 @@ func TestWrite_Versions(t *testing.T) {
 		model, asked   int
 		opset, version int64
 	}{
-		{0, 0, 17, 8}, {9, 0, 13, 7}, {13, 0, 13, 7}, {14, 0, 14, 7}, {18, 0, 18, 8}, {22, 0, 22, 10}, {25, 0, 23, 11},
+		{0, 0, 17, 8}, {9, 0, 13, 7}, {13, 0, 13, 7}, {14, 0, 14, 7}, {18, 0, 18, 8}, {22, 0, 22, 10}, {25, 0, 25, 13},
 		{17, 7, 7, 4}, {17, 9, 9, 4}, {17, 10, 10, 5}, {17, 11, 11, 6}, {9, 19, 19, 9}, {17, 21, 21, 10}, {17, 23, 23, 11},
 	} {
 		g := built()
@@ -87,7 +87,7 @@ func TestWrite_Versions(t *testing.T) {
 	if m := written(t, g, Options{Opset: 13}); m.IRVersion != 10 {
 		t.Errorf("4-bit tensors: got IR %d, want 10", m.IRVersion)
 	}
-	for _, opset := range []int{6, 24, -1} {
+	for _, opset := range []int{6, 26, -1} {
 		if err := Write(&bytes.Buffer{}, g, Options{Opset: opset}); err == nil {
 			t.Errorf("opset %d is accepted", opset)
 		}
