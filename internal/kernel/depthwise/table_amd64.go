@@ -2,4 +2,4 @@
 
 package depthwise
 
-var sets = []*Set{genericSet}
+var sets = []*Set{avx512Set, avx2Set, genericSet}

@@ -8,18 +8,16 @@ import (
 	"flag"
 	"fmt"
 	"go/format"
-	"go/token"
-	"go/types"
 	"log"
 	"os"
 	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/gotypes"
-	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/go-nncf/nncf/internal/kernel/_gen/asm"
 )
 
 // isa is what the generator must know about an instruction set.
@@ -50,11 +48,7 @@ func main() {
 		if s.name != *level {
 			continue
 		}
-		g := &generator{Context: build.NewContext(), isa: s}
-		g.ConstraintExpr("amd64,!noasm")
-		if s.lanes == 8 {
-			g.maskTable()
-		}
+		g := &generator{asm.New("tile", s.name, s.lanes), s}
 		for nv, most := range s.maxMR {
 			for mr := 1; mr <= most; mr++ {
 				g.dot(mr, nv)
@@ -79,99 +73,8 @@ func main() {
 }
 
 type generator struct {
-	*build.Context
+	*asm.Gen
 	isa
-	masks Mem // AVX2: 8 words of ones, 8 of zeros
-	label int
-}
-
-// begin starts kernel name, whose only parameter is a pointer to the struct
-// typ of package tile, and returns that pointer.
-func (g *generator) begin(name, typ, doc string) reg.Register {
-	g.Function(name)
-	g.Attributes(attr.NOSPLIT)
-	pkg := types.NewPackage("tile", "tile")
-	arg := types.NewNamed(types.NewTypeName(token.NoPos, pkg, typ, nil), types.NewStruct(nil, nil), nil)
-	param := types.NewVar(token.NoPos, pkg, "a", types.NewPointer(arg))
-	sig := types.NewSignatureType(nil, nil, nil, types.NewTuple(param), nil, false)
-	g.Signature(gotypes.NewSignature(pkg, sig))
-	g.Pragma("noescape")
-	g.Doc(doc)
-	return g.Load(g.Param("a"), g.GP64())
-}
-
-func (g *generator) newLabel(name string) string {
-	g.label++
-	return fmt.Sprintf("%s%d", name, g.label)
-}
-
-// align starts a loop on a 32-byte boundary.
-func (g *generator) align() {
-	g.Instruction(&ir.Instruction{Opcode: "PCALIGN", Operands: []Op{Imm(32)}})
-}
-
-func (g *generator) vec() reg.VecVirtual {
-	if g.lanes == 16 {
-		return g.ZMM()
-	}
-	return g.YMM()
-}
-
-func (g *generator) vecs(n int) []reg.VecVirtual {
-	v := make([]reg.VecVirtual, n)
-	for i := range v {
-		v[i] = g.vec()
-	}
-	return v
-}
-
-func (g *generator) bytes() int { return 4 * g.lanes }
-
-func (g *generator) maskTable() {
-	g.masks = g.StaticGlobal("tail")
-	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 16 {
-		v := U32(0)
-		if i < 8 {
-			v = 0xffffffff
-		}
-		g.AddDatum(4*i, v)
-	}
-}
-
-// tail makes the mask of the last vector from the number of its lanes.
-func (g *generator) tail(n Mem) reg.Register {
-	if g.lanes == 16 {
-		one, k := g.GP64(), g.K()
-		g.MOVQ(n, reg.RCX)
-		g.MOVQ(U32(1), one)
-		g.SHLQ(reg.CL, one)
-		g.DECQ(one)
-		g.KMOVW(one.As32(), k)
-		return k
-	}
-	at, left, m := g.GP64(), g.GP64(), g.YMM()
-	g.LEAQ(g.masks, at)
-	g.MOVQ(U32(8), left)
-	g.SUBQ(n, left)
-	g.VMOVUPS(Mem{Base: at, Index: left, Scale: 4}, m)
-	return m
-}
-
-func (g *generator) loadMasked(m Mem, mask reg.Register, v reg.VecVirtual) {
-	if g.lanes == 16 {
-		g.VMOVUPS_Z(m, mask, v)
-	} else {
-		g.VMASKMOVPS(m, mask, v)
-	}
-}
-
-func (g *generator) storeMasked(v reg.VecVirtual, mask reg.Register, m Mem) {
-	if g.lanes == 16 {
-		g.VMOVUPS(v, mask, m)
-	} else {
-		g.VMASKMOVPS(v, mask, m)
-	}
 }
 
 // rows addresses up to 2·16 rows from two base pointers: row r of a half is
@@ -251,25 +154,25 @@ const (
 
 // dot writes the kernel for a tile of mr rows and nv vectors.
 func (g *generator) dot(mr, nv int) {
-	a := g.begin(g.kernel("dot", mr, nv), "DotArgs", fmt.Sprintf("%s is dotGeneric for %d rows and %d vectors of %d lanes.", g.kernel("dot", mr, nv), mr, nv, g.lanes))
+	a := g.Begin(g.kernel("dot", mr, nv), "DotArgs", fmt.Sprintf("%s is dotGeneric for %d rows and %d vectors of %d lanes.", g.kernel("dot", mr, nv), mr, nv, g.Lanes))
 	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
-	acc := g.vecs(mr * nv)
-	vb := g.bytes()
+	acc := g.Vecs(mr * nv)
+	vb := g.Bytes()
 
-	zero, start := g.newLabel("zero"), g.newLabel("start")
+	zero, start := g.NewLabel("zero"), g.NewLabel("start")
 	c := g.GP64()
 	g.MOVQ(arg(dotC0), c)
 	g.TESTQ(c, c)
 	g.JEQ(LabelRef(zero))
 	{
-		mask := g.tail(arg(dotTail))
+		mask := g.Tail(arg(dotTail))
 		c1 := g.GP64()
 		g.MOVQ(arg(dotC1), c1)
 		r := g.newRows(mr, arg(dotCS), c, c1)
 		for m := range mr {
 			for v := range nv {
 				if v == nv-1 {
-					g.loadMasked(r.at(m, v*vb), mask, acc[m*nv+v])
+					g.LoadMasked(r.at(m, v*vb), mask, acc[m*nv+v])
 				} else {
 					g.VMOVUPS(r.at(m, v*vb), acc[m*nv+v])
 				}
@@ -288,15 +191,15 @@ func (g *generator) dot(mr, nv int) {
 	g.MOVQ(arg(dotSeg), seg)
 	g.MOVQ(arg(dotNSeg), nseg)
 	x := g.newRows(mr, arg(dotXS), x0, x1)
-	wv := g.vecs(nv)
+	wv := g.Vecs(nv)
 	// two broadcasts in turn where registers allow
-	bc := g.vecs(min(2, g.registers()-len(acc)-nv))
+	bc := g.Vecs(min(2, g.Registers()-len(acc)-nv))
 	step := func(u int) {
 		for v := range nv {
 			g.VMOVUPS(Mem{Base: w, Disp: (u*nv + v) * vb}, wv[v])
 		}
 		for m := range mr {
-			if nv == 1 && g.lanes == 16 {
+			if nv == 1 && g.Lanes == 16 {
 				g.VFMADD231PS_BCST(x.at(m, 4*u), wv[0], acc[m])
 				continue
 			}
@@ -315,7 +218,7 @@ func (g *generator) dot(mr, nv int) {
 		g.ADDQ(U32(uint32(u*nv*vb)), w)
 	}
 	const unroll = 4
-	segment, four, rest, single, done := g.newLabel("segment"), g.newLabel("four"), g.newLabel("rest"), g.newLabel("single"), g.newLabel("done")
+	segment, four, rest, single, done := g.NewLabel("segment"), g.NewLabel("four"), g.NewLabel("rest"), g.NewLabel("single"), g.NewLabel("done")
 	g.Label(segment)
 	g.MOVQ(Mem{Base: seg}, x0)
 	if mr > 1 {
@@ -326,7 +229,7 @@ func (g *generator) dot(mr, nv int) {
 	g.MOVQ(arg(dotRun), n)
 	g.SUBQ(Imm(unroll), n)
 	g.JLT(LabelRef(rest))
-	g.align()
+	g.Align()
 	g.Label(four)
 	for u := range unroll {
 		step(u)
@@ -347,12 +250,12 @@ func (g *generator) dot(mr, nv int) {
 	g.DECQ(nseg)
 	g.JNE(LabelRef(segment))
 
-	plain := g.newLabel("plain")
+	plain := g.NewLabel("plain")
 	clip := g.GP64()
 	g.MOVQ(arg(dotClip), clip)
 	g.TESTQ(clip, clip)
 	g.JEQ(LabelRef(plain))
-	lo, hi := g.vec(), g.vec()
+	lo, hi := g.Vec(), g.Vec()
 	g.VBROADCASTSS(arg(dotLo), lo)
 	g.VBROADCASTSS(arg(dotHi), hi)
 	for _, v := range acc { // the second source is returned for NaN
@@ -367,7 +270,7 @@ func (g *generator) dot(mr, nv int) {
 	y := g.newRows(mr, arg(dotYS), y0, y1)
 	g.store(mr, nv, arg(dotTail), func(m, v int, last bool, mask reg.Register) {
 		if last {
-			g.storeMasked(acc[m*nv+v], mask, y.at(m, v*vb))
+			g.StoreMasked(acc[m*nv+v], mask, y.at(m, v*vb))
 		} else {
 			g.VMOVUPS(acc[m*nv+v], y.at(m, v*vb))
 		}
@@ -386,25 +289,18 @@ func (g *generator) store(mr, nv int, tail Mem, put func(m, v int, last bool, ma
 			}
 		}
 	}
-	if g.lanes == 16 {
-		all(true, g.tail(tail))
+	if g.Lanes == 16 {
+		all(true, g.Tail(tail))
 		return
 	}
-	partial, end := g.newLabel("partial"), g.newLabel("end")
-	g.CMPQ(tail, Imm(uint64(g.lanes)))
+	partial, end := g.NewLabel("partial"), g.NewLabel("end")
+	g.CMPQ(tail, Imm(uint64(g.Lanes)))
 	g.JNE(LabelRef(partial))
 	all(false, nil)
 	g.JMP(LabelRef(end))
 	g.Label(partial)
-	all(true, g.tail(tail))
+	all(true, g.Tail(tail))
 	g.Label(end)
-}
-
-func (g *generator) registers() int {
-	if g.lanes == 16 {
-		return 32
-	}
-	return 16
 }
 
 // The fields of tile.OuterArgs.
@@ -428,12 +324,12 @@ const (
 
 // outer writes the kernel for a tile of mr rows and nv vectors.
 func (g *generator) outer(mr, nv int) {
-	a := g.begin(g.kernel("outer", mr, nv), "OuterArgs", fmt.Sprintf("%s is outerGeneric for %d rows and %d vectors of %d lanes.", g.kernel("outer", mr, nv), mr, nv, g.lanes))
+	a := g.Begin(g.kernel("outer", mr, nv), "OuterArgs", fmt.Sprintf("%s is outerGeneric for %d rows and %d vectors of %d lanes.", g.kernel("outer", mr, nv), mr, nv, g.Lanes))
 	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
-	acc := g.vecs(mr * nv)
-	vb := g.bytes()
+	acc := g.Vecs(mr * nv)
+	vb := g.Bytes()
 
-	load, start := g.newLabel("load"), g.newLabel("start")
+	load, start := g.NewLabel("load"), g.NewLabel("start")
 	flag := g.GP64()
 	g.MOVQ(arg(outerZero), flag)
 	g.TESTQ(flag, flag)
@@ -444,7 +340,7 @@ func (g *generator) outer(mr, nv int) {
 	g.JMP(LabelRef(start))
 	g.Label(load)
 	{
-		mask := g.tail(arg(outerTail))
+		mask := g.Tail(arg(outerTail))
 		d, ds := g.GP64(), g.GP64()
 		g.MOVQ(arg(outerD), d)
 		g.MOVQ(arg(outerDS), ds)
@@ -452,7 +348,7 @@ func (g *generator) outer(mr, nv int) {
 			for v := range nv {
 				at := Mem{Base: d, Disp: v * vb}
 				if v == nv-1 {
-					g.loadMasked(at, mask, acc[m*nv+v])
+					g.LoadMasked(at, mask, acc[m*nv+v])
 				} else {
 					g.VMOVUPS(at, acc[m*nv+v])
 				}
@@ -470,27 +366,27 @@ func (g *generator) outer(mr, nv int) {
 	g.MOVQ(arg(outerXS), xs)
 	g.MOVQ(arg(outerYS), ys)
 	g.MOVQ(arg(outerB), b)
-	yv := g.vecs(nv)
-	bc := g.vecs(min(2, g.registers()-len(acc)-nv))
+	yv := g.Vecs(nv)
+	bc := g.Vecs(min(2, g.Registers()-len(acc)-nv))
 	loop := func(masked bool, mask reg.Register) {
-		img, row, pixel := g.newLabel("image"), g.newLabel("row"), g.newLabel("pixel")
+		img, row, pixel := g.NewLabel("image"), g.NewLabel("row"), g.NewLabel("pixel")
 		g.Label(img)
 		g.MOVQ(arg(outerR), r)
 		g.Label(row)
 		g.MOVQ(arg(outerP), p)
-		g.align()
+		g.Align()
 		g.Label(pixel)
 		for v := range nv {
 			at := Mem{Base: y, Disp: v * vb}
 			if masked && v == nv-1 {
-				g.loadMasked(at, mask, yv[v])
+				g.LoadMasked(at, mask, yv[v])
 			} else {
 				g.VMOVUPS(at, yv[v])
 			}
 		}
 		for m := range mr {
 			at := Mem{Base: x, Disp: 4 * m}
-			if nv == 1 && g.lanes == 16 {
+			if nv == 1 && g.Lanes == 16 {
 				g.VFMADD231PS_BCST(at, yv[0], acc[m])
 				continue
 			}
@@ -519,7 +415,7 @@ func (g *generator) outer(mr, nv int) {
 			for v := range nv {
 				at := Mem{Base: d, Disp: v * vb}
 				if masked && v == nv-1 {
-					g.storeMasked(acc[m*nv+v], mask, at)
+					g.StoreMasked(acc[m*nv+v], mask, at)
 				} else {
 					g.VMOVUPS(acc[m*nv+v], at)
 				}
@@ -529,8 +425,8 @@ func (g *generator) outer(mr, nv int) {
 			}
 		}
 	}
-	if g.lanes == 16 {
-		mask := g.tail(arg(outerTail))
+	if g.Lanes == 16 {
+		mask := g.Tail(arg(outerTail))
 		loop(true, mask)
 		g.MOVQ(arg(outerD), d)
 		g.MOVQ(arg(outerDS), ds)
@@ -538,8 +434,8 @@ func (g *generator) outer(mr, nv int) {
 	} else {
 		// A register for the mask would cost a row of the tile, so partial
 		// vectors reload it: from memory into the register of the broadcast.
-		partial, sum, end := g.newLabel("partial"), g.newLabel("sum"), g.newLabel("end")
-		g.CMPQ(arg(outerTail), Imm(uint64(g.lanes)))
+		partial, sum, end := g.NewLabel("partial"), g.NewLabel("sum"), g.NewLabel("end")
+		g.CMPQ(arg(outerTail), Imm(uint64(g.Lanes)))
 		g.JNE(LabelRef(partial))
 		loop(false, nil)
 		g.JMP(LabelRef(sum))
@@ -548,14 +444,14 @@ func (g *generator) outer(mr, nv int) {
 		g.Label(sum)
 		g.MOVQ(arg(outerD), d)
 		g.MOVQ(arg(outerDS), ds)
-		g.CMPQ(arg(outerTail), Imm(uint64(g.lanes)))
-		masked := g.newLabel("masked")
+		g.CMPQ(arg(outerTail), Imm(uint64(g.Lanes)))
+		masked := g.NewLabel("masked")
 		g.JNE(LabelRef(masked))
 		store(false, nil)
 		g.JMP(LabelRef(end))
 		g.Label(masked)
 		d2 := d
-		mask := g.tail(arg(outerTail))
+		mask := g.Tail(arg(outerTail))
 		_ = d2
 		store(true, mask)
 		g.Label(end)
@@ -567,10 +463,10 @@ func (g *generator) outer(mr, nv int) {
 // partialLoop is the loop of an AVX2 outer kernel whose last vector has unused
 // lanes. The mask is read again for each pixel.
 func (g *generator) partialLoop(mr, nv int, arg func(int) Mem, acc, yv, bc []reg.VecVirtual, x, y, xs, ys, p, r, b reg.Register) {
-	vb := g.bytes()
-	img, row, pixel := g.newLabel("image"), g.newLabel("row"), g.newLabel("pixel")
+	vb := g.Bytes()
+	img, row, pixel := g.NewLabel("image"), g.NewLabel("row"), g.NewLabel("pixel")
 	at, left := g.GP64(), g.GP64()
-	g.LEAQ(g.masks, at)
+	g.LEAQ(g.Masks(), at)
 	g.MOVQ(U32(8), left)
 	g.SUBQ(arg(outerTail), left)
 	g.LEAQ(Mem{Base: at, Index: left, Scale: 4}, at)
@@ -611,17 +507,17 @@ const peakChains = 12
 
 // peak writes a loop of nothing but multiply-adds on registers.
 func (g *generator) peak() {
-	g.Function("f32_peak_" + g.name)
+	g.Function("f32_peak_" + g.Name)
 	g.Attributes(attr.NOSPLIT)
 	g.SignatureExpr("func(n int)")
-	g.Doc(fmt.Sprintf("f32_peak_%s runs n times %d multiply-adds of %d lanes on registers.", g.name, peakChains, g.lanes))
+	g.Doc(fmt.Sprintf("f32_peak_%s runs n times %d multiply-adds of %d lanes on registers.", g.Name, peakChains, g.Lanes))
 	n := g.Load(g.Param("n"), g.GP64())
-	acc, x := g.vecs(peakChains), g.vec()
+	acc, x := g.Vecs(peakChains), g.Vec()
 	for _, v := range append(acc, x) {
 		g.VXORPS(v, v, v)
 	}
-	loop := g.newLabel("loop")
-	g.align()
+	loop := g.NewLabel("loop")
+	g.Align()
 	g.Label(loop)
 	for _, v := range acc {
 		g.VFMADD231PS(x, x, v)
@@ -633,13 +529,13 @@ func (g *generator) peak() {
 }
 
 func (g *generator) kernel(family string, mr, nv int) string {
-	return fmt.Sprintf("f32_%s_%dx%d_%s", family, mr, nv*g.lanes, g.name)
+	return fmt.Sprintf("f32_%s_%dx%d_%s", family, mr, nv*g.Lanes, g.Name)
 }
 
 // table writes the kernels as a row of the table of variants.
 func (g *generator) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "// Code generated by command: go run ./tile -level %s. DO NOT EDIT.\n\n", g.name)
+	fmt.Fprintf(&b, "// Code generated by command: go run ./tile -level %s. DO NOT EDIT.\n\n", g.Name)
 	fmt.Fprintf(&b, "//go:build amd64 && !noasm\n\npackage tile\n\n")
 	field := func(family, typ string) {
 		fmt.Fprintf(&b, "\t%s: [MaxNV + 1][]func(*%s){\n", family, typ)
@@ -656,14 +552,14 @@ func (g *generator) table() string {
 		fmt.Fprintf(&b, "\t},\n")
 	}
 	feature, level := "cpu.FeaturesAVX2", "cpu.LevelAVX2"
-	if g.lanes == 16 {
+	if g.Lanes == 16 {
 		feature, level = "cpu.FeaturesAVX512", "cpu.LevelAVX512"
 	}
 	fmt.Fprintf(&b, "import \"github.com/go-nncf/nncf/internal/cpu\"\n\n")
-	fmt.Fprintf(&b, "var %sSet = &Set{\n\tName: %q, Level: %s, Features: %s, Lanes: %d,\n", g.name, g.name, level, feature, g.lanes)
+	fmt.Fprintf(&b, "var %sSet = &Set{\n\tName: %q, Level: %s, Features: %s, Lanes: %d,\n", g.Name, g.Name, level, feature, g.Lanes)
 	field("dot", "DotArgs")
 	field("outer", "OuterArgs")
-	fmt.Fprintf(&b, "\tpeak: f32_peak_%s, peakMACs: %d,\n", g.name, peakChains*g.lanes)
+	fmt.Fprintf(&b, "\tpeak: f32_peak_%s, peakMACs: %d,\n", g.Name, peakChains*g.Lanes)
 	fmt.Fprintf(&b, "}\n")
 	return b.String()
 }
