@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -74,7 +75,7 @@ func (b *Builder) Multi(op Op, name string, nout int, in ...*Value) []*Value {
 	if name == "" {
 		name = op.Kind()
 	}
-	n := &Node{Name: name, Op: op, In: in, Rule: b.Rule}
+	n := &Node{Name: name, Op: op, In: slices.Clone(in), Rule: b.Rule}
 	out := make([]*Value, nout)
 	if b.err == nil {
 		types, err := inferTypes(n)
@@ -123,7 +124,7 @@ func (b *Builder) ConstF32(name string, v float32) *Value {
 // not wanted). It is for importers; type errors are returned, and leave the
 // graph unchanged.
 func (g *Graph) AddNode(name string, op Op, in []*Value, outNames []string) (*Node, error) {
-	n := &Node{Name: name, Op: op, In: in}
+	n := &Node{Name: name, Op: op, In: slices.Clone(in)}
 	types, err := inferTypes(n)
 	if err != nil {
 		if n.Name == "" && len(outNames) > 0 {
