@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 )
@@ -30,7 +31,7 @@ func Run(g *ir.Graph, t *Trace, rules ...Rule) error {
 			p := New(g, r.Name, t)
 			hit := false
 			for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
-				if !alive(n) {
+				if !alive(g, n) {
 					continue
 				}
 				if r.Match(p, n) {
@@ -52,11 +53,19 @@ func Run(g *ir.Graph, t *Trace, rules ...Rule) error {
 
 // alive reports whether anything still reads a result of n. Within one sweep a
 // node may have been replaced by an earlier match.
-func alive(n *ir.Node) bool {
+func alive(g *ir.Graph, n *ir.Node) bool {
 	for _, v := range n.Out {
-		if v != nil {
+		if v == nil {
+			continue
+		}
+		if len(v.Uses()) > 0 || slices.Contains(g.Outputs, v) {
 			return true
 		}
+		for _, a := range g.Assigns {
+			if a.Src == v {
+				return true
+			}
+		}
 	}
-	return len(n.Out) == 0
+	return false
 }

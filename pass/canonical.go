@@ -1,0 +1,52 @@
+package pass
+
+import (
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/rewrite"
+)
+
+// Canonicalize brings a graph as exporters write it to the form that the
+// algorithms and engines expect: shapes are constants, what does nothing is
+// gone, biases and paddings are part of their layers, and every layer has
+// tensors of its own. It runs [CanonicalPasses] in order; running it again
+// changes nothing.
+//
+// Sums of biases aside it is exact. Training-mode nodes stay as they are; see
+// [InferenceMode].
+func Canonicalize(g *ir.Graph, t *rewrite.Trace) error { return run(g, t, CanonicalPasses()) }
+
+// CanonicalPasses returns the passes of [Canonicalize] in their order.
+func CanonicalPasses() []Pass {
+	return []Pass{
+		{"prune", "nodes and constants that no output needs go, so that no rule works on them", prune},
+		rulePass("fold", "what is known before the graph runs becomes a constant: constant subgraphs and shape arithmetic", foldRules...),
+		rulePass("remove", "nodes that do nothing go", removeRules...),
+		rulePass("merge", "chains of operators that only move values become one", mergeRules...),
+		rulePass("fuse", "layers that exporters take apart become one node again", fuseRules...),
+		{"unshare", "tensors that an exporter shared because they were equal become one for each layer", unshare},
+	}
+}
+
+// CanonicalOrder returns the reasons for the order of [CanonicalPasses].
+func CanonicalOrder() []Order {
+	return []Order{
+		{"prune", "fold", "a value with a dead second consumer looks shared"},
+		{"fold", "remove", "whether a Reshape, Pad, Slice or Expand does nothing shows when its arguments are constants"},
+		{"fold", "fuse", "pads, bounds and biases are read as constants"},
+		{"remove", "merge", "an Identity or Dropout between two Reshapes hides their chain"},
+		{"remove", "fuse", "an Identity or Dropout between a layer and its bias hides the pattern"},
+		{"fuse", "unshare", "a bias that is merged into a layer is a new tensor; a copy made before would be thrown away"},
+		{"fold", "unshare", "an Identity of a stored tensor is a tensor of its own, with the name that the exporter knew"},
+	}
+}
+
+func prune(g *ir.Graph, t *rewrite.Trace) error {
+	p := rewrite.New(g, "prune", t)
+	if n := g.Prune(); n > 0 {
+		p.Note("%d nodes", n)
+	}
+	if err := g.Sort(); err != nil {
+		return err
+	}
+	return p.Commit()
+}
