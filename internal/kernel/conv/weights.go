@@ -29,9 +29,12 @@ const (
 	// again for each tile of weights: they should stay in a first-level cache
 	// of 32 KB.
 	innerFloats = 6 << 10
-	// innerCols is the least number of pixels for which a kernel is called,
-	// where there are more: it loads and stores its tile once per call.
-	innerCols = 64
+	// innerPixels is the least number of pixels for which a kernel is called,
+	// where there are more: it loads and stores its tile once per call, which
+	// costs a tenth of the time at 64 pixels.
+	innerPixels = 192
+	// unitFloats bounds the window of several small images.
+	unitFloats = 256 << 10
 )
 
 func planWeights(fwd *pass, macs int, bias bool) weights {
@@ -43,6 +46,11 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 	p.phases = slices.Clone(p.phases)
 	p.divide(0)
 	p.nblk = 1 // units are not cut by blocks
+	if p.row == p.nh && p.col == p.nw {
+		h, w := p.window(p.nh, p.nw)
+		img := min(ceilDiv(innerPixels, p.nh*p.nw), unitFloats/(h*w*p.ic), ceilDiv(p.n, maxSlots))
+		p.nimg, p.img = pieces(p.n, max(p.img, img))
+	}
 	p.finish()
 	w.slots = max(1, min(p.tasks(), maxSlots, macs/slotMACs/max(1, w.slotLen)))
 	// blocks per task, so that there are enough tasks
@@ -108,13 +116,14 @@ func (w *weights) unit(t part, bs []block, win []float32, pitch, image int, dy, 
 	// the pixels that stay in the first-level cache: a piece of a row, some
 	// rows of one image, or some images
 	pixel := p.stepW*p.stepH*p.ic + p.oc
-	_, inCols := pieces(cols, max(innerCols, innerFloats/pixel))
+	call := max(innerPixels, innerFloats/pixel)
+	_, inCols := pieces(cols, call)
 	inRows, inImgs := 1, 1
 	if inCols == cols {
-		_, inRows = pieces(rows, innerFloats/(pixel*cols))
+		_, inRows = pieces(rows, ceilDiv(call, cols))
 	}
 	if inRows == rows {
-		_, inImgs = pieces(imgs, innerFloats/(pixel*cols*rows))
+		_, inImgs = pieces(imgs, ceilDiv(call, cols*rows))
 	}
 	var a tile.OuterArgs
 	a.XS, a.YS = p.stepW*p.ic*4, p.oc*4
