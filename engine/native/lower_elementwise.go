@@ -21,7 +21,7 @@ func (c *compiler) elementOrder(ops []operand) (o order, ok bool) {
 			}
 		case perChannel:
 			channel = true
-		case perLast:
+		case perLast, perRow:
 			last = true
 		case general:
 			return o, false
@@ -57,7 +57,7 @@ func lowerBinary(f elementwise.Binary) lowering {
 		shape := n.Out[0].Type.MustShape()
 		a, b := classify(n.In[0], shape), classify(n.In[1], shape)
 		o, ok := c.elementOrder([]operand{a, b})
-		if !ok || a.kind != full && b.kind != full || tooLong(a) || tooLong(b) {
+		if !ok || a.kind != full && b.kind != full || tooLong(a, shape) || tooLong(b, shape) {
 			return lowerReference(c, n)
 		}
 		l := &link{node: n, name: f.String()}
@@ -83,6 +83,22 @@ func lowerBinary(f elementwise.Binary) lowering {
 				}
 				return func(_ tile, dst []float32, src [][]float32) { f.Scalar(dst, src[0], read()) }
 			}
+		case perRow:
+			s := c.in(small.value, rowMajor)
+			l.also = append(l.also, s)
+			row := shape[len(shape)-1]
+			l.bind = func() tileFunc {
+				rows := s.f32()
+				return func(t tile, dst []float32, src [][]float32) {
+					for i, r := 0, t.lo/row; i < len(dst); i, r = i+row, r+1 {
+						if left {
+							f.ScalarLeft(dst[i:i+row], rows[r], src[0][i:i+row])
+						} else {
+							f.Scalar(dst[i:i+row], src[0][i:i+row], rows[r])
+						}
+					}
+				}
+			}
 		default:
 			p := c.periodic(small.value)
 			temps = append(temps, p)
@@ -100,7 +116,10 @@ func lowerBinary(f elementwise.Binary) lowering {
 }
 
 // tooLong reports whether a parameter along an axis does not fit a tile.
-func tooLong(o operand) bool {
+func tooLong(o operand, shape []int) bool {
+	if o.kind == perRow {
+		return shape[len(shape)-1] > tileLen
+	}
 	return (o.kind == perLast || o.kind == perChannel) && o.value.Type.MustShape().Numel() > tileLen
 }
 

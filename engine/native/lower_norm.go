@@ -53,13 +53,13 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 		inv := c.temp(p)
 		c.emit(n, "affine", nil, nil, func() func() error {
 			return func() error {
-				norm.InvStd(inv.mem, runVar.mem, o.Epsilon)
-				norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, runMean.mem, inv.mem)
+				norm.InvStd(inv.mem[:ch], runVar.mem, o.Epsilon)
+				norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, runMean.mem[:ch], inv.mem[:ch])
 				return nil
 			}
 		}, gamma, beta, runMean, runVar, inv, scale, shift)
 	} else {
-		mean, variance, inv := c.temp(p), c.temp(p), c.temp(p)
+		mean, variance, inv := c.temp(ch), c.temp(ch), c.temp(ch)
 		l, part, tasks := c.accumulate(n, "statistics", x, norm.StatsLen(p), []*slot{x}, func(part []float32, src [][]float32) {
 			norm.Stats(part, src[0], runMean.mem)
 		})
@@ -78,22 +78,21 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 					data[i] = s.f32()
 				}
 			}
+			update := func(dst, running, batch []float32) {
+				if dst != nil {
+					copy(dst, running)
+					norm.UpdateRunning(dst, batch, 1-float64(o.Momentum), 1)
+				}
+			}
 			return func() error {
-				norm.Moments(mean.mem, variance.mem, part.mem[:sums], runMean.mem, rows)
-				norm.InvStd(inv.mem, variance.mem, o.Epsilon)
-				norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, mean.mem, inv.mem)
-				for i, batch := range [][]float32{mean.mem, variance.mem} {
-					if d := data[i]; d != nil {
-						copy(d, [][]float32{runMean.mem, runVar.mem}[i])
-						norm.UpdateRunning(d, batch[:ch], 1-float64(o.Momentum), 1)
-					}
-				}
-				if data[2] != nil {
-					copy(data[2], mean.mem)
-				}
-				if data[3] != nil {
-					copy(data[3], inv.mem)
-				}
+				m, v, r := mean.mem[:ch], variance.mem[:ch], inv.mem[:ch]
+				norm.Moments(m, v, part.mem[:sums], runMean.mem, rows)
+				norm.InvStd(r, v, o.Epsilon)
+				norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, m, r)
+				update(data[0], runMean.mem, m)
+				update(data[1], runVar.mem, v)
+				copy(data[2], m)
+				copy(data[3], r)
 				return nil
 			}
 		}, part, runMean, runVar, gamma, beta, mean, variance, inv, scale, shift)
@@ -119,7 +118,8 @@ func lowerBatchNormGrad(c *compiler, n *ir.Node) error {
 		xOrder = rowMajor
 	}
 	x, g := c.in(n.In[0], xOrder), c.in(n.In[2], xOrder)
-	p, rows := period.Len(x.channels()), x.rows()
+	ch, rows := x.channels(), x.rows()
+	p := period.Len(ch)
 	gamma, mean, inv := c.periodic(n.In[1]), c.periodic(n.In[3]), c.periodic(n.In[4])
 	if o.Frozen { // input 4 is the variance
 		variance := inv
@@ -130,12 +130,12 @@ func lowerBatchNormGrad(c *compiler, n *ir.Node) error {
 	}
 	size := norm.GradStatsLen(p, false)
 	l, part, tasks := c.accumulate(n, "gradient sums", x, size, []*slot{g, x}, func(part []float32, src [][]float32) {
-		norm.GradStats(part, src[0], src[1], mean.mem, nil, nil, norm.Act{}, nil)
+		norm.GradStats(part, src[0], src[1], mean.mem, mean.mem, mean.mem, norm.Act{}, nil) // without act only the lengths of scale and shift count
 	})
 	l.temps = append(l.temps, mean)
 	c.emitChain(x, l)
 	a, b, k := c.temp(p), c.temp(p), c.temp(p)
-	dgamma, dbeta := c.temp(p), c.temp(p)
+	dgamma, dbeta := c.temp(ch), c.temp(ch)
 	var outs [2]*slot
 	for i := range outs {
 		if v := n.Output(1 + i); v != nil {
@@ -150,7 +150,7 @@ func lowerBatchNormGrad(c *compiler, n *ir.Node) error {
 			}
 		}
 		return func() error {
-			norm.GradCoef(a.mem, b.mem, k.mem, dgamma.mem, dbeta.mem, part.mem[:tasks*size], gamma.mem, mean.mem, inv.mem, rows, false)
+			norm.GradCoef(a.mem, b.mem, k.mem, dgamma.mem, dbeta.mem, part.mem[:tasks*size], gamma.mem, mean.mem[:ch], inv.mem[:ch], rows, false)
 			copy(d[0], dgamma.mem)
 			copy(d[1], dbeta.mem)
 			if o.Frozen {

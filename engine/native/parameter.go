@@ -19,6 +19,7 @@ const (
 	scalar                 // one element
 	perChannel             // one element per index of axis 1
 	perLast                // one element per index of the last axis
+	perRow                 // the shape of the result with a last axis of 1
 	general                // anything else that broadcasts
 )
 
@@ -42,6 +43,8 @@ func classify(v *ir.Value, shape []int) operand {
 		o.kind = full
 	case count == 0:
 		o.kind = scalar
+	case len(s) == rank && s[rank-1] == 1 && s[:rank-1].Equal(shape[:rank-1]):
+		o.kind = perRow
 	case count == 1 && rank >= 3 && long == rank-2:
 		o.kind = perChannel
 	case count == 1 && long == 0:
