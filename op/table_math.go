@@ -92,4 +92,9 @@ var mathDefs = []Def{
 	{Op: ReduceSumSquare{KeepDims: true}, Decode: decodeReduceSumSquare, Encode: encodeReduceSumSquare},
 	{Op: ReduceLogSum{KeepDims: true}, Decode: decodeReduceLogSum, Encode: encodeReduceLogSum},
 	{Op: ReduceLogSumExp{KeepDims: true}, Decode: decodeReduceLogSumExp, Encode: encodeReduceLogSumExp},
+
+	{Op: ArgMax{KeepDims: true}, Decode: decodeArgMax, Encode: encodeArgMax},
+	{Op: ArgMin{KeepDims: true}, Decode: decodeArgMin, Encode: encodeArgMin},
+	{Op: TopK{Axis: -1}, Decode: decodeTopK, Encode: encodeTopK},
+	{Op: CumSum{}, Since: 11, Decode: decodeCumSum, Encode: encodeCumSum},
 }
