@@ -137,7 +137,7 @@ func (p *Plan) Sizes() Sizes {
 		PackForwardTasks: len(p.fwd.blocks), PackBackwardTasks: len(p.bwd.blocks),
 		ForwardTasks: p.fwd.tasks(), ForwardScratch: p.fwd.scratch(),
 		BackwardDataTasks: p.bwd.tasks(), BackwardDataScratch: p.bwd.scratch(),
-		BackwardWeightsTasks: p.wgt.tasks(), BackwardWeightsScratch: p.wgt.p.scratch(),
+		BackwardWeightsTasks: p.wgt.tasks(), BackwardWeightsScratch: p.wgt.scratch(),
 		Partials: p.wgt.slots * p.wgt.slotLen, Slots: p.wgt.slots,
 		ReduceTasks: len(p.fwd.blocks),
 	}

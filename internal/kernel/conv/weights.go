@@ -18,6 +18,11 @@ type weights struct {
 	blk, nblk      int  // blocks per task, tasks per slot
 	slots, slotLen int
 	bias           bool
+
+	// pixels per kernel call: a piece of a row, some rows of one image, or
+	// some images
+	cols, rows, imgs int
+	packY, packX     bool // copy dy, x to panels before use
 }
 
 const (
@@ -35,6 +40,14 @@ const (
 	innerPixels = 192
 	// unitFloats bounds the window of several small images.
 	unitFloats = 256 << 10
+	// From wideFloats channels on, pixels lie a large power of two apart in
+	// memory, often, and too few of them fit into a cache; they are copied
+	// to panels, of NR output channels or panelX input channels, an odd number
+	// of cache lines and whole tiles of 4, 6, 9 and 12 rows.
+	wideFloats = 512
+	panelX     = 144
+	// packRows is how many rows of weights must use a panel of dy.
+	packRows = 128
 )
 
 func planWeights(fwd *pass, macs int, bias bool) weights {
@@ -46,12 +59,28 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 	p.phases = slices.Clone(p.phases)
 	p.divide(0)
 	p.nblk = 1 // units are not cut by blocks
+	if p.direct && p.nh == 1 {
+		_, p.col = pieces(p.nw, max(p.col, innerPixels))
+		p.ncol = ceilDiv(p.nw, p.col)
+	}
 	if p.row == p.nh && p.col == p.nw {
 		h, w := p.window(p.nh, p.nw)
 		img := min(ceilDiv(innerPixels, p.nh*p.nw), unitFloats/(h*w*p.ic), ceilDiv(p.n, maxSlots))
 		p.nimg, p.img = pieces(p.n, max(p.img, img))
 	}
 	p.finish()
+	pixel := p.stepW*p.stepH*p.ic + p.oc
+	call := max(innerPixels, innerFloats/pixel)
+	_, w.cols = pieces(max(1, p.col), call)
+	w.rows, w.imgs = 1, 1
+	if w.cols == p.col {
+		_, w.rows = pieces(p.row, ceilDiv(call, w.cols))
+	}
+	if w.rows == p.row {
+		_, w.imgs = pieces(p.img, ceilDiv(call, w.cols*w.rows))
+	}
+	w.packX = p.direct && len(p.phases[0].seg) == 1 && p.icg == p.ic && p.ic >= wideFloats
+	w.packY = p.oc >= wideFloats && p.phases[0].run*len(p.phases[0].seg) >= packRows
 	w.slots = max(1, min(p.tasks(), maxSlots, macs/slotMACs/max(1, w.slotLen)))
 	// blocks per task, so that there are enough tasks
 	want := min(ceilDiv(wantTasks, w.slots), max(1, macs/w.slots/minTaskMACs))
@@ -81,7 +110,7 @@ func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, 
 		panic("conv: " + name + ": a Loader needs a plan made with Options.AlwaysLoad")
 	}
 	need(name, "output gradient", dy, u.n*u.oh*u.ow*u.oc)
-	need(name, "scratch", scratch, u.scratch())
+	need(name, "scratch", scratch, w.scratch())
 	need(name, "partial sums", partials, w.slots*w.slotLen)
 
 	slot, bt := task/w.nblk, task%w.nblk
@@ -102,76 +131,120 @@ func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, 
 			win = scratch
 			pitch, image = u.load(t, scratch, x, load)
 		}
-		w.unit(t, blocks, win[base:], pitch, image, dy, part, i == first)
+		w.unit(t, blocks, win[base:], pitch, image, dy, part, scratch[u.scratch():], i == first)
 	}
 }
 
 // one is the input of a bias, which is the weight of a constant.
 var one = float32(1)
 
+// scratch returns the floats a task needs: a window and the panels.
+func (w *weights) scratch() int {
+	n := w.p.scratch()
+	if w.packX {
+		n += w.cols * w.rows * w.imgs * panelX
+	}
+	if w.packY {
+		n += w.cols * w.rows * w.imgs * tile.MaxNV * w.p.set.Lanes
+	}
+	return n
+}
+
 // unit adds one unit to a slot.
-func (w *weights) unit(t part, bs []block, win []float32, pitch, image int, dy, part []float32, zero bool) {
+func (w *weights) unit(t part, bs []block, win []float32, pitch, image int, dy, part, scratch []float32, zero bool) {
 	p := &w.p
 	cols, rows, imgs := t.c1-t.c0, t.q1-t.q0, t.n1-t.n0
-	// the pixels that stay in the first-level cache: a piece of a row, some
-	// rows of one image, or some images
-	pixel := p.stepW*p.stepH*p.ic + p.oc
-	call := max(innerPixels, innerFloats/pixel)
-	_, inCols := pieces(cols, call)
-	inRows, inImgs := 1, 1
-	if inCols == cols {
-		_, inRows = pieces(rows, ceilDiv(call, cols))
-	}
-	if inRows == rows {
-		_, inImgs = pieces(imgs, ceilDiv(call, cols*rows))
-	}
 	var a tile.OuterArgs
 	a.XS, a.YS = p.stepW*p.ic*4, p.oc*4
-	for n := 0; n < imgs; n += inImgs {
-		a.B = min(inImgs, imgs-n)
-		for q := 0; q < rows; q += inRows {
-			a.R = min(inRows, rows-q)
+	for n := 0; n < imgs; n += w.imgs {
+		a.B = min(w.imgs, imgs-n)
+		for q := 0; q < rows; q += w.rows {
+			a.R = min(w.rows, rows-q)
 			a.XImg = (image - a.R*p.stepH*pitch*p.ic) * 4
 			a.YImg = (p.oh - a.R) * p.ow * p.oc * 4
-			for c := 0; c < cols; c += inCols {
-				a.P = min(inCols, cols-c)
+			for c := 0; c < cols; c += w.cols {
+				a.P = min(w.cols, cols-c)
 				a.XRow = (p.stepH*pitch - a.P*p.stepW) * p.ic * 4
 				a.YRow = (p.ow - a.P) * p.oc * 4
 				a.Zero = 0
 				if zero && n == 0 && q == 0 && c == 0 {
 					a.Zero = 1
 				}
-				x := n*image + (q*p.stepH*pitch+c*p.stepW)*p.ic
-				y := (((t.n0+n)*p.oh+t.q0+q)*p.ow + t.c0 + c) * p.oc
-				for _, b := range bs {
-					a.Y = unsafe.Pointer(&dy[y+b.c0])
-					w.block(a, b, win[x:], part)
-				}
+				x := win[n*image+(q*p.stepH*pitch+c*p.stepW)*p.ic:]
+				y := dy[(((t.n0+n)*p.oh+t.q0+q)*p.ow+t.c0+c)*p.oc:]
+				w.call(a, bs, x, y, part, scratch)
 			}
 		}
 	}
 }
 
-// block adds the products of the pixels in a to the weights of one block.
-func (w *weights) block(a tile.OuterArgs, b block, x, part []float32) {
+// call adds the products of the pixels that a describes to all blocks.
+func (w *weights) call(a tile.OuterArgs, bs []block, x, y, part, scratch []float32) {
+	p := &w.p
+	if !w.packX {
+		for _, b := range bs {
+			w.block(a, b, 0, p.phases[0].run, x, y, part, scratch)
+		}
+		return
+	}
+	pixels := a.P * a.R * a.B
+	panel := scratch[:pixels*panelX]
+	scratch = scratch[len(panel):]
+	for k := 0; k < p.ic; k += panelX {
+		width := min(panelX, p.ic-k)
+		gather(panel, panelX, x[k:], width, a.P, a.R, a.B, a.XS/4, a.XRow/4, a.XImg/4)
+		in := a
+		in.XS, in.XRow, in.XImg = 4*panelX, 0, 0
+		for _, b := range bs {
+			w.block(in, b, k, width, panel, y, part, scratch)
+		}
+	}
+}
+
+// gather copies width floats of each pixel of a strided view to dst, pitch apart.
+func gather(dst []float32, pitch int, src []float32, width, cols, rows, imgs, step, row, img int) {
+	at, d := 0, 0
+	for range imgs {
+		for range rows {
+			for range cols {
+				copy(dst[d:d+width], src[at:at+width])
+				d += pitch
+				at += step
+			}
+			at += row
+		}
+		at += img
+	}
+}
+
+// block adds the products of the pixels in a to the rows k0 … k0+run of each
+// segment of the weights of one block.
+func (w *weights) block(a tile.OuterArgs, b block, k0, run int, x, y, part, scratch []float32) {
 	p := &w.p
 	set := p.set
 	nr := b.nv * set.Lanes
 	a.DS = nr * 4
 	a.Tail = b.width - (b.nv-1)*set.Lanes
-	if w.bias {
+	if w.packY {
+		gather(scratch, nr, y[b.c0:], b.width, a.P, a.R, a.B, a.YS/4, a.YRow/4, a.YImg/4)
+		a.Y = unsafe.Pointer(&scratch[0])
+		a.YS, a.YRow, a.YImg = 4*nr, 0, 0
+	} else {
+		a.Y = unsafe.Pointer(&y[b.c0])
+	}
+	if w.bias && k0 == 0 {
 		bias := a
 		bias.X, bias.XS, bias.XRow, bias.XImg = unsafe.Pointer(&one), 0, 0, 0
 		bias.D = unsafe.Pointer(&part[p.wlen+b.pad])
 		set.Outer(1, b.nv, &bias)
 	}
 	ph := &p.phases[0]
-	d := part[ph.at+ph.k*b.pad:][:ph.k*nr]
+	d := part[ph.at+ph.k*b.pad+k0*nr:]
 	most := set.MaxMR(b.nv)
 	for _, seg := range ph.seg {
 		at := b.g*p.icg + seg/4
-		left := ph.run
-		for k := ceilDiv(ph.run, most); k > 0; k-- {
+		left := run
+		for k := ceilDiv(run, most); k > 0; k-- {
 			mr := ceilDiv(left, k)
 			a.X = unsafe.Pointer(&x[at])
 			a.D = unsafe.Pointer(&d[0])
