@@ -74,5 +74,19 @@ func TestGrad_Neural(t *testing.T) {
 			In: ts{rnd(1, 2, 4, 3), labels, pos(2, 4)}, Wrt: []int{0}},
 		{Name: "SoftmaxCrossEntropyLoss/only log_prob", Op: op.SoftmaxCrossEntropyLoss{Reduction: "none"}, Outputs: 2, Used: []int{1},
 			In: ts{rnd(1, 3, 4), tensor.From([]int32{1, 3, 0}, 3)}},
+
+		{Name: "InstanceNormalization", Op: op.InstanceNormalization{Epsilon: 1e-3}, In: ts{rnd(1, 2, 3, 4, 5), rnd(2, 3), rnd(3, 3)}},
+		{Name: "GroupNormalization", Op: op.GroupNormalization{Epsilon: 1e-3, Groups: 2}, In: ts{rnd(1, 2, 4, 3), rnd(2, 4), rnd(3, 4)}},
+		{Name: "GroupNormalization/per group", Op: op.GroupNormalization{Epsilon: 1e-3, Groups: 2, PerGroup: true}, In: ts{rnd(1, 2, 4, 3), rnd(2, 2), rnd(3, 2)}},
+		{Name: "LayerNormalization", Op: op.LayerNormalization{Axis: -1, Epsilon: 1e-3}, In: ts{rnd(1, 2, 3, 5), rnd(2, 5), rnd(3, 5)}},
+		{Name: "LayerNormalization/statistics", Op: op.LayerNormalization{Axis: 1, Epsilon: 1e-3}, Outputs: 3, In: ts{rnd(1, 2, 3, 5), rnd(2, 3, 1), rnd(3)}},
+		{Name: "RMSNormalization", Op: op.RMSNormalization{Axis: -2, Epsilon: 1e-3}, In: ts{rnd(1, 2, 3, 5), rnd(2, 3, 5)}},
+		{Name: "MeanVarianceNormalization", Op: op.MeanVarianceNormalization{}, In: ts{rnd(1, 2, 3, 2, 2)}},
+		{Name: "LpNormalization/1", Op: op.LpNormalization{Axis: 1, P: 1}, In: ts{gradcheck.AwayFrom(1, 0, .05, 2, 3, 4)}},
+		{Name: "LpNormalization/2", Op: op.LpNormalization{Axis: -1}, In: ts{rnd(1, 2, 3, 4)}},
+		{Name: "LRN", Op: op.LRN{Alpha: .1, Beta: .75, Bias: 1, Size: 4}, In: ts{rnd(1, 2, 6, 3)}},
+		{Name: "Dropout", Op: op.Dropout{Seed: 3}, In: ts{rnd(1, 4, 5), tensor.Scalar[float32](.3), tensor.Scalar(true), tensor.Scalar[int64](7)}, Outputs: 2, Wrt: []int{0}},
+		{Name: "Dropout/inference", Op: op.Dropout{}, In: ts{rnd(1, 4, 5)}},
+		{Name: "Einsum", Op: op.Einsum{Equation: "bij,bjk,k->bi"}, In: ts{rnd(1, 2, 3, 4), rnd(2, 2, 4, 5), rnd(3, 5)}},
 	})
 }
