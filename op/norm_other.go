@@ -117,7 +117,7 @@ func encodeMeanVarianceNormalization(e *Encoder) {
 }
 
 // LpNormalization is y = x/‖x‖ along Axis, with the norm Σ|x| if P is 1 and
-// √Σx² if P is 2, which 0 stands for. A vector of zeros stays zero.
+// √Σx² if P is 2, which 0 stands for. A vector of zeros becomes NaN.
 //
 //	in  0 x
 //	out 0 y
@@ -160,9 +160,6 @@ func (o LpNormalization) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		}
 		if o.P != 1 {
 			norm = math.Sqrt(norm)
-		}
-		if norm == 0 {
-			return
 		}
 		for i := range x {
 			x[i] /= norm

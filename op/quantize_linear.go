@@ -19,7 +19,7 @@ func (q quantParams) infer(x, scale, zero *ir.Value) error {
 	if err := wantFloat(scale); err != nil {
 		return err
 	}
-	if zero != nil && (zero.Type.Rank() != scale.Type.Rank()) {
+	if zero != nil && !sameNumel(zero.Type, scale.Type) {
 		return fmt.Errorf("zero point: got %v for scale %v, want the same shape", zero.Type, scale.Type)
 	}
 	if q.BlockSize < 0 {
@@ -52,6 +52,10 @@ func (q quantParams) infer(x, scale, zero *ir.Value) error {
 	}
 	return fmt.Errorf("scale: got %v for axis %d (block %d) of input %v", scale.Type, q.Axis, q.BlockSize, x.Type)
 }
+
+// sameNumel reports whether two types may have the same number of elements;
+// [] and [1] both stand for one.
+func sameNumel(a, b ir.Type) bool { return a.Numel().MayEqual(b.Numel()) }
 
 // positions returns, for each element of x, the position of its scale.
 func (q quantParams) positions(xs, ss tensor.Shape) ([]int, error) {
