@@ -38,8 +38,6 @@ var incomparable = map[string]string{
 	"test_training_dropout_default_mask": "random",
 	"test_training_dropout":              "random",
 	"test_training_dropout_mask":         "random",
-	"test_qlinearmatmul_2D_int8_float32": "the vector wraps where the operator saturates",
-	"test_qlinearmatmul_3D_int8_float32": "the vector wraps where the operator saturates",
 }
 
 // TestConformance runs the vectors that lie beside the tests; all must pass.
