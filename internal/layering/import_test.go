@@ -67,7 +67,11 @@ func TestExternalImports(t *testing.T) {
 			used[name] = true
 		}
 	}
-	doc, err := os.ReadFile(filepath.Join(root(t), "docs", "dependencies.md"))
+	top, err := root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(filepath.Join(top, "docs", "dependencies.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -47,17 +48,14 @@ func (s *source) imports() []string {
 }
 
 // root returns the folder that holds go.mod.
-func root(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
+func root() (string, error) {
+	dir, err := os.Getwd() // a test runs in the folder of its package
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	dir = filepath.Join(dir, "..", "..")
-	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	_, err = os.Stat(filepath.Join(dir, "go.mod"))
+	return dir, err
 }
 
 // skipDir reports whether a folder does not belong to the module's sources, as
@@ -73,12 +71,28 @@ func skipDir(base, dir, rel string) bool {
 	return err == nil
 }
 
-// sources parses every Go file of the module, whatever its build tags.
+// sources returns every Go file of the module, whatever its build tags.
 func sources(t *testing.T) []*source {
 	t.Helper()
-	top := root(t)
+	out, err := parseOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) == 0 {
+		t.Fatal("no Go file found")
+	}
+	return out
+}
+
+var parseOnce = sync.OnceValues(parse)
+
+func parse() ([]*source, error) {
+	top, err := root()
+	if err != nil {
+		return nil, err
+	}
 	var out []*source
-	err := filepath.WalkDir(top, func(file string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(top, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -114,13 +128,7 @@ func sources(t *testing.T) []*source {
 		out = append(out, s)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(out) == 0 {
-		t.Fatal("no Go file found")
-	}
-	return out
+	return out, err
 }
 
 // matches reports whether a pattern of table_test.go covers a package.

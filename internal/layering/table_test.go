@@ -29,10 +29,11 @@ var ranks = []row{
 	{"ir", 1},
 	{"data", 1},
 	{"internal/kernel/*", 1},
-	{"internal/kernel/conv", 2}, // on tile
-	{"internal/kernel/gemm", 2}, // on tile
-	{"internal/kernel/norm", 2}, // on elementwise and reduce
-	{"internal/kernel/norm", 2}, // rows are built on elementwise and reduce
+	{"internal/kernel/conv", 2},      // on tile and axis
+	{"internal/kernel/depthwise", 2}, // on axis
+	{"internal/kernel/gemm", 2},      // on tile
+	{"internal/kernel/norm", 2},      // on elementwise and reduce
+	{"internal/kernel/norm", 2},      // rows are built on elementwise and reduce
 
 	{"op", 2},
 	{"rewrite", 2},
@@ -41,6 +42,7 @@ var ranks = []row{
 	{"autodiff", 3},
 	{"pass", 3},
 	{"analysis", 3},
+	{"zoo", 3},
 
 	{"compress", 4},
 	{"engine", 4},
