@@ -96,24 +96,15 @@ func mutate(rng *rand.Rand, orig []byte) []byte {
 func TestRead_BrokenVectors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 0))
 	vectors := readVectors(t, vectorFile)
-	rounds := 15
-	if testing.Short() {
-		rounds = 5
-	}
-	for _, v := range vectors {
-		for range rounds {
-			readOrPrint(t, v.name, mutate(rng, v.model))
-		}
+	for i := range rounds(6000) {
+		v := vectors[i%len(vectors)]
+		readOrPrint(t, v.name, mutate(rng, v.model))
 	}
 }
 
 // TestRead_BrokenModels breaks real models.
 func TestRead_BrokenModels(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 0))
-	rounds := 40
-	if testing.Short() {
-		rounds = 10
-	}
 	for _, file := range sharedModels(t) {
 		orig, err := os.ReadFile(file)
 		if err != nil {
@@ -122,7 +113,7 @@ func TestRead_BrokenModels(t *testing.T) {
 		if len(orig) > 1<<20 {
 			continue
 		}
-		for range rounds {
+		for range rounds(40) {
 			readOrPrint(t, filepath.Base(file), mutate(rng, orig))
 		}
 	}
@@ -227,26 +218,30 @@ func anyName(rng *rand.Rand, g *onnxpb.Graph) string {
 // not fit.
 func TestRead_DistortedVectors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 0))
-	rounds := 12
-	if testing.Short() {
-		rounds = 10
-	}
-	for _, v := range readVectors(t, vectorFile) {
-		for range rounds {
-			m, err := onnxpb.DecodeModel(v.model)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for range 1 + rng.IntN(3) {
-				distort(rng, m)
-			}
-			var b bytes.Buffer
-			if err := m.Encode(&b); err != nil {
-				t.Fatal(err)
-			}
-			readOrPrint(t, v.name, b.Bytes())
+	vectors := readVectors(t, vectorFile)
+	for i := range rounds(5000) {
+		v := vectors[i%len(vectors)]
+		m, err := onnxpb.DecodeModel(v.model)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for range 1 + rng.IntN(3) {
+			distort(rng, m)
+		}
+		var b bytes.Buffer
+		if err := m.Encode(&b); err != nil {
+			t.Fatal(err)
+		}
+		readOrPrint(t, v.name, b.Bytes())
 	}
+}
+
+// rounds is a tenth of n in short tests.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
 }
 
 // readOrPrint is readBroken that also evaluates what could be read, right or with

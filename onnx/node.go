@@ -295,15 +295,23 @@ func (r *reader) claim(s *scope, n *onnxpb.Node) *claimed {
 	return nil
 }
 
-// since returns the lowest opset that the operator's decoder understands.
+// since returns the lowest opset that the operator's decoder understands. What
+// package op declares for opset 7 is read from older files too, because their
+// forms of an operator are the same or have attributes that opset 7 does not know
+// (broadcast, consumed_inputs, is_test), which is an error; except these.
 func since(def op.Def) int {
-	switch {
-	case def.Since != 0:
+	if def.Since != 0 || def.Domain != "" {
 		return def.Since
-	case def.Domain == "":
-		return 7
 	}
-	return 0 // domains other than the default one need not be imported
+	switch def.Kind() {
+	case "BatchNormalization", "Dropout": // without is_test they train
+		return 7
+	case "PRelu": // a slope of rank 1 belongs to the channels
+		return 7
+	case "Concat": // the default axis is 1
+		return 4
+	}
+	return minOpset
 }
 
 func hasGraph(n *onnxpb.Node) bool {

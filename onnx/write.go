@@ -35,7 +35,7 @@ type Options struct {
 	// Opset is the version of the default domain, 7 to 25. 0 keeps that of the
 	// model if it is 13 or higher, and otherwise takes 13 (17 for graphs built in
 	// Go); if an operator cannot be written there, it takes the lowest opset above
-	// where all can.
+	// where all can, or else the model's own.
 	Opset int
 
 	// External stores tensors of 1 KiB and more in a second file beside the
@@ -119,6 +119,9 @@ func (o Options) opsetsToTry(g *ir.Graph) []int {
 	var list []int
 	for v := first; v <= maxWriteOpset; v++ {
 		list = append(list, v)
+	}
+	if own := g.Meta.Opset; own >= minWriteOpset && own < keepOpset {
+		list = append(list, own) // what later opsets dropped
 	}
 	return list
 }
