@@ -85,3 +85,26 @@ func ULP(got float32, want float64) float64 {
 	}
 	return math.Abs(float64(got)-want) / math.Pow(2, exp-23)
 }
+
+// SameKernel runs two versions of a kernel on the same random slices of the
+// given lengths and fails the test unless every slice, outputs and inputs, ends
+// with the same bits and nothing was written outside them. The slices start at
+// random offsets from a vector boundary.
+func SameKernel(t testing.TB, rng *rand.Rand, what string, lens []int, special bool, want, got func(b [][]float32)) {
+	t.Helper()
+	a, b := make([][]float32, len(lens)), make([][]float32, len(lens))
+	checks := make([]func(testing.TB, string), len(lens))
+	for i, n := range lens {
+		a[i] = make([]float32, n)
+		Fill(rng, a[i], 2, special)
+		b[i], checks[i] = Guard(n, rng.IntN(16))
+		copy(b[i], a[i])
+	}
+	want(a)
+	got(b)
+	for i := range lens {
+		name := what + ", slice " + string(rune('0'+i))
+		SameBits(t, name, b[i], a[i])
+		checks[i](t, name)
+	}
+}

@@ -21,7 +21,13 @@ func StatsLen(p int) int { return 2 * p }
 // of the length of shift.
 func Stats(part, x, shift []float32) {
 	checkPart(len(part), StatsLen(len(shift)), len(shift), len(x))
-	active.stats(part, x, shift)
+	clear(part)
+	p := len(shift)
+	for at := 0; at < len(x); {
+		n, w := step(p, len(x)-at)
+		active.stats(part[:w], part[p:p+w], x[at:at+n], shift[:w])
+		at += n
+	}
 }
 
 // Moments folds the partial sums of blocks, given one after the other, to the
@@ -138,31 +144,32 @@ func Apply(dst, x, scale, shift []float32, t Tail) {
 	p := len(scale)
 	checkPart(p, len(shift), p, len(dst))
 	lo, hi := t.Act.bounds()
-	if t.Grid != nil {
-		t.Grid.check(p)
+	q := t.Grid
+	if q != nil {
+		q.check(p)
 	}
 	switch {
 	case t.Residual == nil:
-		if t.Grid == nil {
+		if q == nil {
 			active.apply(dst, x, scale, shift, lo, hi)
 		} else {
-			active.applyQ(dst, x, scale, shift, lo, hi, t.Grid)
+			active.applyQ(dst, x, scale, shift, lo, hi, q.Low, q.High, q.Scale, q.Zero)
 		}
 	case t.ResScale == nil:
 		_ = t.Residual[:len(dst)]
-		if t.Grid == nil {
+		if q == nil {
 			active.applyAdd(dst, x, t.Residual, scale, shift, lo, hi)
 		} else {
-			active.applyAddQ(dst, x, t.Residual, scale, shift, lo, hi, t.Grid)
+			active.applyAddQ(dst, x, t.Residual, scale, shift, lo, hi, q.Low, q.High, q.Scale, q.Zero)
 		}
 	default:
 		_ = t.Residual[:len(dst)]
 		checkPart(len(t.ResScale), p, p, len(dst))
 		checkPart(len(t.ResShift), p, p, len(dst))
-		if t.Grid == nil {
+		if q == nil {
 			active.applyTwo(dst, x, t.Residual, scale, shift, t.ResScale, t.ResShift, lo, hi)
 		} else {
-			active.applyTwoQ(dst, x, t.Residual, scale, shift, t.ResScale, t.ResShift, lo, hi, t.Grid)
+			active.applyTwoQ(dst, x, t.Residual, scale, shift, t.ResScale, t.ResShift, lo, hi, q.Low, q.High, q.Scale, q.Zero)
 		}
 	}
 }
@@ -180,4 +187,17 @@ func checkFold(part, block, p, c int) {
 	if c == 0 || p%c != 0 || part%block != 0 {
 		panic(fmt.Sprintf("norm: cannot fold %d sums, period %d, into %d channels", part, p, c))
 	}
+}
+
+// step returns how many of the elements left a kernel that sums per channel
+// should take at once, and the width of its rows: whole periods (a few if they
+// are long, so that the rows are read as parallel streams), then what is left.
+func step(p, left int) (n, width int) {
+	switch {
+	case left < p:
+		return left, left
+	case p > 512:
+		return min(left/p, 8) * p, p
+	}
+	return left / p * p, p
 }

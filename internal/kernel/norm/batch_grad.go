@@ -26,12 +26,20 @@ func GradStats(part, g, x, mean, scale, shift []float32, act Act, grid *Grid) {
 	checkPart(len(mean), p, p, len(x))
 	checkPart(len(shift), p, p, len(x))
 	lo, hi := act.bounds()
-	if grid == nil {
-		active.gradStats(part, g, x, mean, scale, shift, lo, hi)
-		return
+	clear(part)
+	if grid != nil {
+		grid.check(p)
 	}
-	grid.check(p)
-	active.gradStatsQ(part, g, x, mean, scale, shift, lo, hi, grid)
+	for at := 0; at < len(x); {
+		n, w := step(p, len(x)-at)
+		gs, xs := g[at:at+n], x[at:at+n]
+		if grid == nil {
+			active.gradStats(part[:w], part[p:p+w], gs, xs, mean, scale, shift, lo, hi)
+		} else {
+			active.gradStatsQ(part[:w], part[p:p+w], part[2*p:2*p+w], part[3*p:3*p+w], part[4*p:4*p+w], gs, xs, mean, scale, shift, lo, hi, grid.Low, grid.High, grid.Scale, grid.Zero)
+		}
+		at += n
+	}
 }
 
 // GradStatsJoin is [GradStats] where the mask comes from z, the stored result of
@@ -43,12 +51,20 @@ func GradStatsJoin(part, dz, g, z, x, mean []float32, act Act, grid *Grid) {
 	p := len(mean)
 	checkPart(len(part), GradStatsLen(p, grid != nil), p, len(x))
 	lo, hi := act.bounds()
-	if grid == nil {
-		active.gradStatsJoin(part, dz, g, z, x, mean, lo, hi)
-		return
+	clear(part)
+	if grid != nil {
+		grid.check(p)
 	}
-	grid.check(p)
-	active.gradStatsJoinQ(part, dz, g, z, x, mean, lo, hi, grid)
+	for at := 0; at < len(x); {
+		n, w := step(p, len(x)-at)
+		ds, gs, zs, xs := dz[at:at+n], g[at:at+n], z[at:at+n], x[at:at+n]
+		if grid == nil {
+			active.gradStatsJoin(part[:w], part[p:p+w], ds, gs, zs, xs, mean, lo, hi)
+		} else {
+			active.gradStatsJoinQ(part[:w], part[p:p+w], part[2*p:2*p+w], part[3*p:3*p+w], part[4*p:4*p+w], ds, gs, zs, xs, mean, lo, hi, grid.Low, grid.High, grid.Scale, grid.Zero)
+		}
+		at += n
+	}
 }
 
 // GradCoef folds the partial sums of blocks in float64, in order, to the
@@ -141,5 +157,5 @@ func GradApply(dx, g, x []float32, k Affine3, act Act, grid *Grid) {
 		return
 	}
 	grid.check(p)
-	active.gradApplyQ(dx, g, x, k.A, k.B, k.C, k.Scale, k.Shift, lo, hi, grid)
+	active.gradApplyQ(dx, g, x, k.A, k.B, k.C, k.Scale, k.Shift, lo, hi, grid.Low, grid.High, grid.Scale, grid.Zero)
 }

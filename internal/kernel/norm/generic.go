@@ -22,18 +22,13 @@ func round32(x, low, high, scale, zero float32) float32 {
 	return rne32(float32((clip32(x, low, high)-low)*scale)-zero) / scale
 }
 
-func statsGeneric(part, x, shift []float32) {
-	p := len(shift)
-	clear(part)
-	s, q := part[:p], part[p:2*p]
-	for len(x) > 0 {
-		n := min(p, len(x))
-		for i, v := range x[:n] {
+func statsGeneric(sum, square, x, shift []float32) {
+	for p := len(sum); len(x) > 0; x = x[p:] {
+		for i, v := range x[:p] {
 			d := v - shift[i]
-			s[i] += d
-			q[i] += float32(d * d)
+			sum[i] += d
+			square[i] += float32(d * d)
 		}
-		x = x[n:]
 	}
 }
 
@@ -56,7 +51,7 @@ func applyRow(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi fl
 	}
 }
 
-func applyTwoQGeneric(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi float32, q *Grid) {
+func applyGeneric(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi float32, q *Grid) {
 	for len(dst) > 0 {
 		n := min(len(dst), len(scale))
 		var r []float32
@@ -86,51 +81,61 @@ func maskQ(g, v, lo, hi float32, q *Grid, i int) (gm, inside, above, below float
 	return
 }
 
-func gradStatsQGeneric(part, g, x, mean, scale, shift []float32, lo, hi float32, q *Grid) {
-	p := len(scale)
-	clear(part)
-	for len(x) > 0 {
-		n := min(p, len(x))
-		for i, v := range x[:n] {
-			y := float32(v*scale[i]) + shift[i]
-			var gm float32
-			if q != nil {
-				var in, above, below float32
-				gm, in, above, below = maskQ(g[i], y, lo, hi, q, i)
-				part[2*p+i] += in
-				part[3*p+i] += above
-				part[4*p+i] += below
-			} else if y > lo && y < hi {
-				gm = g[i]
-			}
-			part[i] += gm
-			part[p+i] += float32(gm * (v - mean[i]))
+// maskPlain is maskQ without a quantizer.
+func maskPlain(g, v, lo, hi float32) float32 {
+	if v > lo && v < hi {
+		return g
+	}
+	return 0
+}
+
+func gradStatsGeneric(sumG, sumGX, g, x, mean, scale, shift []float32, lo, hi float32) {
+	for p := len(sumG); len(x) > 0; g, x = g[p:], x[p:] {
+		for i, v := range x[:p] {
+			gm := maskPlain(g[i], float32(v*scale[i])+shift[i], lo, hi)
+			sumG[i] += gm
+			sumGX[i] += float32(gm * (v - mean[i]))
 		}
-		g, x = g[n:], x[n:]
 	}
 }
 
-func gradStatsJoinQGeneric(part, dz, g, z, x, mean []float32, lo, hi float32, q *Grid) {
-	p := len(mean)
-	clear(part)
-	for len(x) > 0 {
-		n := min(p, len(x))
-		for i, v := range x[:n] {
-			var gm float32
-			if q != nil {
-				var in, above, below float32
-				gm, in, above, below = maskQ(g[i], z[i], lo, hi, q, i)
-				part[2*p+i] += in
-				part[3*p+i] += above
-				part[4*p+i] += below
-			} else if z[i] > lo && z[i] < hi {
-				gm = g[i]
-			}
-			dz[i] = gm
-			part[i] += gm
-			part[p+i] += float32(gm * (v - mean[i]))
+func gradStatsQGeneric(sumG, sumGX, inside, above, below, g, x, mean, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32) {
+	q := &Grid{ql, qh, qs, qz}
+	for p := len(sumG); len(x) > 0; g, x = g[p:], x[p:] {
+		for i, v := range x[:p] {
+			gm, in, up, down := maskQ(g[i], float32(v*scale[i])+shift[i], lo, hi, q, i)
+			inside[i] += in
+			above[i] += up
+			below[i] += down
+			sumG[i] += gm
+			sumGX[i] += float32(gm * (v - mean[i]))
 		}
-		dz, g, z, x = dz[n:], g[n:], z[n:], x[n:]
+	}
+}
+
+func gradStatsJoinGeneric(sumG, sumGX, dz, g, z, x, mean []float32, lo, hi float32) {
+	for p := len(sumG); len(x) > 0; dz, g, z, x = dz[p:], g[p:], z[p:], x[p:] {
+		for i, v := range x[:p] {
+			gm := maskPlain(g[i], z[i], lo, hi)
+			dz[i] = gm
+			sumG[i] += gm
+			sumGX[i] += float32(gm * (v - mean[i]))
+		}
+	}
+}
+
+func gradStatsJoinQGeneric(sumG, sumGX, inside, above, below, dz, g, z, x, mean []float32, lo, hi float32, ql, qh, qs, qz []float32) {
+	q := &Grid{ql, qh, qs, qz}
+	for p := len(sumG); len(x) > 0; dz, g, z, x = dz[p:], g[p:], z[p:], x[p:] {
+		for i, v := range x[:p] {
+			gm, in, up, down := maskQ(g[i], z[i], lo, hi, q, i)
+			inside[i] += in
+			above[i] += up
+			below[i] += down
+			dz[i] = gm
+			sumG[i] += gm
+			sumGX[i] += float32(gm * (v - mean[i]))
+		}
 	}
 }
 
@@ -144,7 +149,7 @@ func gradApplyPlainGeneric(dx, g, x, a, b, c []float32) {
 	}
 }
 
-func gradApplyQGeneric(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32, q *Grid) {
+func gradApplyGeneric(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32, q *Grid) {
 	for len(dx) > 0 {
 		n := min(len(dx), len(a))
 		for i, v := range x[:n] {
@@ -165,35 +170,35 @@ var generic = variant{
 	name:  "generic",
 	stats: statsGeneric,
 	apply: func(dst, x, scale, shift []float32, lo, hi float32) {
-		applyTwoQGeneric(dst, x, nil, scale, shift, nil, nil, lo, hi, nil)
+		applyGeneric(dst, x, nil, scale, shift, nil, nil, lo, hi, nil)
 	},
 	applyAdd: func(dst, x, res, scale, shift []float32, lo, hi float32) {
-		applyTwoQGeneric(dst, x, res, scale, shift, nil, nil, lo, hi, nil)
+		applyGeneric(dst, x, res, scale, shift, nil, nil, lo, hi, nil)
 	},
 	applyTwo: func(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi float32) {
-		applyTwoQGeneric(dst, x, res, scale, shift, resScale, resShift, lo, hi, nil)
+		applyGeneric(dst, x, res, scale, shift, resScale, resShift, lo, hi, nil)
 	},
-	applyQ: func(dst, x, scale, shift []float32, lo, hi float32, q *Grid) {
-		applyTwoQGeneric(dst, x, nil, scale, shift, nil, nil, lo, hi, q)
+	applyQ: func(dst, x, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32) {
+		applyGeneric(dst, x, nil, scale, shift, nil, nil, lo, hi, &Grid{ql, qh, qs, qz})
 	},
-	applyAddQ: func(dst, x, res, scale, shift []float32, lo, hi float32, q *Grid) {
-		applyTwoQGeneric(dst, x, res, scale, shift, nil, nil, lo, hi, q)
+	applyAddQ: func(dst, x, res, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32) {
+		applyGeneric(dst, x, res, scale, shift, nil, nil, lo, hi, &Grid{ql, qh, qs, qz})
 	},
-	applyTwoQ: applyTwoQGeneric,
+	applyTwoQ: func(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi float32, ql, qh, qs, qz []float32) {
+		applyGeneric(dst, x, res, scale, shift, resScale, resShift, lo, hi, &Grid{ql, qh, qs, qz})
+	},
 
-	gradStats: func(part, g, x, mean, scale, shift []float32, lo, hi float32) {
-		gradStatsQGeneric(part, g, x, mean, scale, shift, lo, hi, nil)
-	},
-	gradStatsQ: gradStatsQGeneric,
-	gradStatsJoin: func(part, dz, g, z, x, mean []float32, lo, hi float32) {
-		gradStatsJoinQGeneric(part, dz, g, z, x, mean, lo, hi, nil)
-	},
+	gradStats:      gradStatsGeneric,
+	gradStatsQ:     gradStatsQGeneric,
+	gradStatsJoin:  gradStatsJoinGeneric,
 	gradStatsJoinQ: gradStatsJoinQGeneric,
 	gradApplyPlain: gradApplyPlainGeneric,
 	gradApply: func(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32) {
-		gradApplyQGeneric(dx, g, x, a, b, c, scale, shift, lo, hi, nil)
+		gradApplyGeneric(dx, g, x, a, b, c, scale, shift, lo, hi, nil)
 	},
-	gradApplyQ: gradApplyQGeneric,
+	gradApplyQ: func(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32) {
+		gradApplyGeneric(dx, g, x, a, b, c, scale, shift, lo, hi, &Grid{ql, qh, qs, qz})
+	},
 
 	layerApply: layerApplyGeneric,
 	layerAcc:   layerAccGeneric,

@@ -1,31 +1,28 @@
 package norm
 
-import (
-	"unsafe"
-
-	"github.com/go-nncf/nncf/internal/cpu"
-)
+import "github.com/go-nncf/nncf/internal/cpu"
 
 // variant is one row of the family's table.
 type variant struct {
 	name string
 	need cpu.Feature
 
-	stats     func(part, x, shift []float32)
+	stats     func(sum, square, x, shift []float32)
 	apply     func(dst, x, scale, shift []float32, lo, hi float32)
 	applyAdd  func(dst, x, res, scale, shift []float32, lo, hi float32)
 	applyTwo  func(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi float32)
-	applyQ    func(dst, x, scale, shift []float32, lo, hi float32, q *Grid)
-	applyAddQ func(dst, x, res, scale, shift []float32, lo, hi float32, q *Grid)
-	applyTwoQ func(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi float32, q *Grid)
+	applyQ    func(dst, x, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32)
+	applyAddQ func(dst, x, res, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32)
+	applyTwoQ func(dst, x, res, scale, shift, resScale, resShift []float32, lo, hi float32, ql, qh, qs, qz []float32)
 
-	gradStats      func(part, g, x, mean, scale, shift []float32, lo, hi float32)
-	gradStatsQ     func(part, g, x, mean, scale, shift []float32, lo, hi float32, q *Grid)
-	gradStatsJoin  func(part, dz, g, z, x, mean []float32, lo, hi float32)
-	gradStatsJoinQ func(part, dz, g, z, x, mean []float32, lo, hi float32, q *Grid)
+	// The sums take whole rows and add to the accumulators.
+	gradStats      func(sumG, sumGX, g, x, mean, scale, shift []float32, lo, hi float32)
+	gradStatsQ     func(sumG, sumGX, inside, above, below, g, x, mean, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32)
+	gradStatsJoin  func(sumG, sumGX, dz, g, z, x, mean []float32, lo, hi float32)
+	gradStatsJoinQ func(sumG, sumGX, inside, above, below, dz, g, z, x, mean []float32, lo, hi float32, ql, qh, qs, qz []float32)
 	gradApplyPlain func(dx, g, x, a, b, c []float32)
 	gradApply      func(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32)
-	gradApplyQ     func(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32, q *Grid)
+	gradApplyQ     func(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32, ql, qh, qs, qz []float32)
 
 	// Rows.
 	layerApply func(dst, x, gamma, beta []float32, mul, add float32)
@@ -46,11 +43,4 @@ func pick() *variant {
 		}
 	}
 	panic("norm: no generic variant")
-}
-
-// noescape hides p from escape analysis: an argument of a call through the
-// table would move to the heap, but no kernel keeps its arguments.
-func noescape[T any](p *T) *T {
-	x := uintptr(unsafe.Pointer(p))
-	return *(**T)(unsafe.Pointer(&x))
 }

@@ -33,36 +33,36 @@ func sgdNesterovGeneric(w, g, v []float32, lr, decay, scale, momentum float32) {
 	}
 }
 
-func adamGeneric(w, g, m, v []float32, p *adamParams) {
+func adamGeneric(w, g, m, v []float32, beta1, rest1, beta2, rest2, eps, scale, keep, decay, a, b float32) {
 	g, m, v = g[:len(w)], m[:len(w)], v[:len(w)]
 	for i, x := range w {
-		d := float32(p.gradScale*g[i]) + float32(p.decay*x)
-		mi := float32(p.beta1*m[i]) + float32(p.rest1*d)
-		vi := float32(p.beta2*v[i]) + float32(p.rest2*float32(d*d))
+		d := float32(scale*g[i]) + float32(decay*x)
+		mi := float32(beta1*m[i]) + float32(rest1*d)
+		vi := float32(beta2*v[i]) + float32(rest2*float32(d*d))
 		m[i], v[i] = mi, vi
-		w[i] = float32(x*p.keep) - float32(p.a*mi)/(float32(sqrt32(vi)*p.b)+p.eps)
+		w[i] = float32(x*keep) - float32(a*mi)/(float32(sqrt32(vi)*b)+eps)
 	}
 }
 
-func rmspropPlainGeneric(w, g, s []float32, p *rmspropParams) {
+func rmspropPlainGeneric(w, g, s []float32, lr, alpha, rest, eps, decay, scale float32) {
 	g, s = g[:len(w)], s[:len(w)]
 	for i, x := range w {
-		d := float32(p.gradScale*g[i]) + float32(p.decay*x)
-		si := float32(p.alpha*s[i]) + float32(p.rest*float32(d*d))
+		d := float32(scale*g[i]) + float32(decay*x)
+		si := float32(alpha*s[i]) + float32(rest*float32(d*d))
 		s[i] = si
-		w[i] = x - float32(p.lr*(d/(sqrt32(si)+p.eps)))
+		w[i] = x - float32(lr*(d/(sqrt32(si)+eps)))
 	}
 }
 
-func rmspropMomentumGeneric(w, g, s, v []float32, p *rmspropParams) {
+func rmspropMomentumGeneric(w, g, s, v []float32, lr, alpha, rest, eps, decay, scale, momentum float32) {
 	g, s, v = g[:len(w)], s[:len(w)], v[:len(w)]
 	for i, x := range w {
-		d := float32(p.gradScale*g[i]) + float32(p.decay*x)
-		si := float32(p.alpha*s[i]) + float32(p.rest*float32(d*d))
+		d := float32(scale*g[i]) + float32(decay*x)
+		si := float32(alpha*s[i]) + float32(rest*float32(d*d))
 		s[i] = si
-		u := float32(p.momentum*v[i]) + d/(sqrt32(si)+p.eps)
+		u := float32(momentum*v[i]) + d/(sqrt32(si)+eps)
 		v[i] = u
-		w[i] = x - float32(p.lr*u)
+		w[i] = x - float32(lr*u)
 	}
 }
 

@@ -73,25 +73,20 @@ func (o Adam) WithDefaults() Adam {
 // with a = LR/(1−Beta1^step) and b = 1/√(1−Beta2^step).
 func (o Adam) Step(w, g, m, v []float32, step int) {
 	_, _, _ = g[:len(w)], m[:len(w)], v[:len(w)]
-	p := adamParams{beta1: o.Beta1, beta2: o.Beta2, eps: o.Epsilon, gradScale: o.GradScale, keep: 1}
-	p.rest1 = float32(1 - float64(o.Beta1))
-	p.rest2 = float32(1 - float64(o.Beta2))
-	p.a = float32(float64(o.LR) / (1 - math.Pow(float64(o.Beta1), float64(step))))
-	p.b = float32(1 / math.Sqrt(1-math.Pow(float64(o.Beta2), float64(step))))
-	if p.gradScale == 0 {
-		p.gradScale = 1
+	scale := o.GradScale
+	if scale == 0 {
+		scale = 1
 	}
+	var decay float32
+	keep := float32(1)
 	if o.Decoupled {
-		p.keep = float32(1 - float64(o.LR)*float64(o.WeightDecay))
+		keep = float32(1 - float64(o.LR)*float64(o.WeightDecay))
 	} else {
-		p.decay = o.WeightDecay
+		decay = o.WeightDecay
 	}
-	active.adam(w, g, m, v, noescape(&p))
-}
-
-// adamParams are the numbers of one step. Assembly reads them by offset.
-type adamParams struct {
-	beta1, rest1, beta2, rest2, eps, gradScale, keep, decay, a, b float32
+	a := float32(float64(o.LR) / (1 - math.Pow(float64(o.Beta1), float64(step))))
+	b := float32(1 / math.Sqrt(1-math.Pow(float64(o.Beta2), float64(step))))
+	active.adam(w, g, m, v, o.Beta1, float32(1-float64(o.Beta1)), o.Beta2, float32(1-float64(o.Beta2)), o.Epsilon, scale, keep, decay, a, b)
 }
 
 // RMSProp are the settings of RMSProp for one step.
@@ -115,20 +110,17 @@ type RMSProp struct {
 // With Momentum 0, v may be nil and w = w − LR·u.
 func (o RMSProp) Step(w, g, s, v []float32) {
 	_, _ = g[:len(w)], s[:len(w)]
-	p := rmspropParams{lr: o.LR, alpha: o.Alpha, rest: float32(1 - float64(o.Alpha)), eps: o.Epsilon, decay: o.WeightDecay, momentum: o.Momentum, gradScale: o.GradScale}
-	if p.gradScale == 0 {
-		p.gradScale = 1
+	scale := o.GradScale
+	if scale == 0 {
+		scale = 1
 	}
+	rest := float32(1 - float64(o.Alpha))
 	if o.Momentum == 0 {
-		active.rmspropPlain(w, g, s, noescape(&p))
+		active.rmspropPlain(w, g, s, o.LR, o.Alpha, rest, o.Epsilon, o.WeightDecay, scale)
 		return
 	}
 	_ = v[:len(w)]
-	active.rmspropMomentum(w, g, s, v, noescape(&p))
-}
-
-type rmspropParams struct {
-	lr, alpha, rest, eps, decay, momentum, gradScale float32
+	active.rmspropMomentum(w, g, s, v, o.LR, o.Alpha, rest, o.Epsilon, o.WeightDecay, scale, o.Momentum)
 }
 
 // AXPY sets y[i] += a·x[i].

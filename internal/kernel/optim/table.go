@@ -1,10 +1,6 @@
 package optim
 
-import (
-	"unsafe"
-
-	"github.com/go-nncf/nncf/internal/cpu"
-)
+import "github.com/go-nncf/nncf/internal/cpu"
 
 // variant is one row of the family's table.
 type variant struct {
@@ -13,9 +9,9 @@ type variant struct {
 
 	sgdPlain                 func(w, g []float32, lr, decay, scale float32)
 	sgdMomentum, sgdNesterov func(w, g, v []float32, lr, decay, scale, momentum float32)
-	adam                     func(w, g, m, v []float32, p *adamParams)
-	rmspropPlain             func(w, g, s []float32, p *rmspropParams)
-	rmspropMomentum          func(w, g, s, v []float32, p *rmspropParams)
+	adam                     func(w, g, m, v []float32, beta1, rest1, beta2, rest2, eps, scale, keep, decay, a, b float32)
+	rmspropPlain             func(w, g, s []float32, lr, alpha, rest, eps, decay, scale float32)
+	rmspropMomentum          func(w, g, s, v []float32, lr, alpha, rest, eps, decay, scale, momentum float32)
 	axpy, lerp               func(y, x []float32, a float32)
 }
 
@@ -31,11 +27,4 @@ func pick() *variant {
 		}
 	}
 	panic("optim: no generic variant")
-}
-
-// noescape hides p from escape analysis: an argument of a call through the
-// table would move to the heap, but no kernel keeps its arguments.
-func noescape[T any](p *T) *T {
-	x := uintptr(unsafe.Pointer(p))
-	return *(**T)(unsafe.Pointer(&x))
 }

@@ -38,20 +38,15 @@ func forwardGeneric(dst, x, low, high, scale, zero []float32) {
 	}
 }
 
-func backwardGeneric(dx, dy, x, low, high, scale, zero, sums []float32) {
-	p := len(low)
-	clear(sums)
-	sIn, sAbove, sBelow := sums[:p], sums[p:2*p], sums[2*p:3*p]
-	for len(dx) > 0 {
-		n := min(len(dx), p)
-		for i, v := range x[:n] {
-			d, in, above, below := grad(dy[i], v, low[i], high[i], scale[i], zero[i])
+func backwardGeneric(dx, dy, x, low, high, scale, zero, inside, above, below []float32) {
+	for p := len(inside); len(dx) > 0; dx, dy, x = dx[p:], dy[p:], x[p:] {
+		for i, v := range x[:p] {
+			d, in, up, down := grad(dy[i], v, low[i], high[i], scale[i], zero[i])
 			dx[i] = d
-			sIn[i] += in
-			sAbove[i] += above
-			sBelow[i] += below
+			inside[i] += in
+			above[i] += up
+			below[i] += down
 		}
-		dx, dy, x = dx[n:], dy[n:], x[n:]
 	}
 }
 
@@ -61,15 +56,17 @@ func forwardRowGeneric(dst, x []float32, low, high, scale, zero float32) {
 	}
 }
 
-func backwardRowGeneric(dx, dy, x []float32, low, high, scale, zero float32, acc *[3 * rowLanes]float32) {
-	clear(acc[:])
+func backwardRowGeneric(dx, dy, x []float32, low, high, scale, zero float32, inside, above, below *[rowLanes]float32) {
+	clear(inside[:])
+	clear(above[:])
+	clear(below[:])
 	for i, v := range x[:len(dx)] {
-		d, in, above, below := grad(dy[i], v, low, high, scale, zero)
+		d, in, up, down := grad(dy[i], v, low, high, scale, zero)
 		dx[i] = d
 		l := i % rowLanes
-		acc[l] += in
-		acc[rowLanes+l] += above
-		acc[2*rowLanes+l] += below
+		inside[l] += in
+		above[l] += up
+		below[l] += down
 	}
 }
 

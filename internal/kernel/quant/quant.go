@@ -26,7 +26,28 @@ func Backward(dx, dy, x []float32, g Grid, sums []float32) {
 	if len(sums) != SumsLen(g.Len()) {
 		panic(fmt.Sprintf("quant: sums of length %d, want %d", len(sums), SumsLen(g.Len())))
 	}
-	active.backward(dx, dy, x, g.Low, g.High, g.Scale, g.Zero, sums)
+	clear(sums)
+	p := g.Len()
+	inside, above, below := sums[:p], sums[p:2*p], sums[2*p:]
+	for at := 0; at < len(dx); {
+		n, w := step(p, len(dx)-at)
+		end := at + n
+		active.backward(dx[at:end], dy[at:end], x[at:end], g.Low[:w], g.High[:w], g.Scale[:w], g.Zero[:w], inside[:w], above[:w], below[:w])
+		at = end
+	}
+}
+
+// step returns how many of the elements left a kernel that sums per channel
+// should take at once, and the width of its rows: whole periods (a few if they
+// are long, so that the rows are read as parallel streams), then what is left.
+func step(p, left int) (n, width int) {
+	switch {
+	case left < p:
+		return left, left
+	case p > 512:
+		return min(left/p, 8) * p, p
+	}
+	return left / p * p, p
 }
 
 // Fold adds up the sums of blocks, given one after the other, into one Sums per
@@ -77,17 +98,17 @@ func BackwardRows(dx, dy, x []float32, row int, g Grid, first int, sums []Sums) 
 		return
 	}
 	_ = sums[:len(dx)/row]
-	var acc [3 * rowLanes]float32
+	var inside, above, below [rowLanes]float32
 	c := first % g.Len()
 	for r := range len(dx) / row {
 		var s Sums
 		for lo := r * row; lo < (r+1)*row; lo += rowBlock {
 			hi := min(lo+rowBlock, (r+1)*row)
-			active.backwardRow(dx[lo:hi], dy[lo:hi], x[lo:hi], g.Low[c], g.High[c], g.Scale[c], g.Zero[c], noescape(&acc))
+			active.backwardRow(dx[lo:hi], dy[lo:hi], x[lo:hi], g.Low[c], g.High[c], g.Scale[c], g.Zero[c], noescape(&inside), noescape(&above), noescape(&below))
 			for l := range rowLanes {
-				s.Inside += float64(acc[l])
-				s.Above += float64(acc[rowLanes+l])
-				s.Below += float64(acc[2*rowLanes+l])
+				s.Inside += float64(inside[l])
+				s.Above += float64(above[l])
+				s.Below += float64(below[l])
 			}
 		}
 		sums[r] = s

@@ -20,9 +20,9 @@ type variant struct {
 	need cpu.Feature
 
 	forward     func(dst, x, low, high, scale, zero []float32)
-	backward    func(dx, dy, x, low, high, scale, zero, sums []float32)
+	backward    func(dx, dy, x, low, high, scale, zero, inside, above, below []float32) // whole rows; adds to the sums
 	forwardRow  func(dst, x []float32, low, high, scale, zero float32)
-	backwardRow func(dx, dy, x []float32, low, high, scale, zero float32, acc *[3 * rowLanes]float32)
+	backwardRow func(dx, dy, x []float32, low, high, scale, zero float32, inside, above, below *[rowLanes]float32)
 }
 
 func (v *variant) supported() bool { return cpu.Has(v.need) }

@@ -10,43 +10,83 @@ func BlockLen(accLen int) int { return max(32, min(1024, 65536/max(1, accLen))) 
 // SumChannels adds x[i] to acc[i mod len(acc)].
 func SumChannels(acc, x []float32) {
 	check(len(acc), len(x))
-	active.sumChannels(acc, x)
+	for at := 0; at < len(x); {
+		n, w := step(len(acc), len(x)-at)
+		end := at + n
+		active.sumChannels(acc[:w], x[at:end])
+		at = end
+	}
 }
 
 // SumSquaresChannels adds x[i]² to acc[i mod len(acc)].
 func SumSquaresChannels(acc, x []float32) {
-	check(len(acc), len(x))
-	active.dotChannels(acc, x, x)
+	DotChannels(acc, x, x)
 }
 
 // DotChannels adds x[i]·y[i] to acc[i mod len(acc)].
 func DotChannels(acc, x, y []float32) {
 	check(len(acc), len(x))
-	active.dotChannels(acc, x, y[:len(x)])
+	_ = y[:len(x)]
+	for at := 0; at < len(x); {
+		n, w := step(len(acc), len(x)-at)
+		end := at + n
+		active.dotChannels(acc[:w], x[at:end], y[at:end])
+		at = end
+	}
 }
 
 // SlopeGradChannels adds g[i]·min(x[i], 0) to acc[i mod len(acc)]: the gradient
 // of the slopes of a PRelu.
 func SlopeGradChannels(acc, g, x []float32) {
 	check(len(acc), len(x))
-	active.slopeChannels(acc, g[:len(x)], x)
+	_ = g[:len(x)]
+	for at := 0; at < len(g); {
+		n, w := step(len(acc), len(g)-at)
+		end := at + n
+		active.slopeChannels(acc[:w], g[at:end], x[at:end])
+		at = end
+	}
 }
 
 // MaxChannels raises acc[i mod len(acc)] to x[i] where that is larger.
 func MaxChannels(acc, x []float32) {
 	check(len(acc), len(x))
-	active.maxChannels(acc, x)
+	for at := 0; at < len(x); {
+		n, w := step(len(acc), len(x)-at)
+		end := at + n
+		active.maxChannels(acc[:w], x[at:end])
+		at = end
+	}
 }
 
 // MinMaxChannels lowers lo[i mod len(lo)] and raises hi to include x[i]. Start
 // with lo full of +Inf and hi of −Inf.
 func MinMaxChannels(lo, hi, x []float32) {
 	check(len(lo), len(x))
-	active.minMaxChannels(lo, hi[:len(lo)], x)
+	_ = hi[:len(lo)]
+	for at := 0; at < len(x); {
+		n, w := step(len(lo), len(x)-at)
+		end := at + n
+		active.minMaxChannels(lo[:w], hi[:w], x[at:end])
+		at = end
+	}
 }
 
 func check(acc, n int) {
 	if acc == 0 && n > 0 {
 		panic(fmt.Sprintf("reduce: no accumulators for %d elements", n))
 	}
+}
+
+// step returns how many of the elements left a kernel that sums per channel
+// should take at once, and the width of its rows: whole periods (a few if they
+// are long, so that the rows are read as parallel streams), then what is left.
+func step(p, left int) (n, width int) {
+	switch {
+	case left < p:
+		return left, left
+	case p > 512:
+		return min(left/p, 8) * p, p
+	}
+	return left / p * p, p
 }

@@ -100,10 +100,6 @@ var generic = variant{
 	maxAbs: func(acc *[lanes]float32, x []float32) {
 		eachLane(acc, 0, x, func(a, v float32) float32 { return raise(a, abs32(v)) })
 	},
-	minMax: func(lo, hi *[lanes]float32, x []float32) {
-		eachLane(lo, posInf, x, lower)
-		eachLane(hi, negInf, x, raise)
-	},
 
 	sumChannels: func(acc, x []float32) {
 		eachChannel(acc, x, func(a, v float32) float32 { return a + v })

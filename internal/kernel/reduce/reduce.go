@@ -82,9 +82,13 @@ func Min(x []float32) float32 {
 
 // MinMax returns the smallest and the largest element.
 func MinMax(x []float32) (lo, hi float32) {
-	var l, h [lanes]float32
-	active.minMax(noescape(&l), noescape(&h), x)
-	return extreme(&l, func(a, b float32) bool { return a < b }), extreme(&h, func(a, b float32) bool { return a > b })
+	lo, hi = float32(math.Inf(1)), float32(math.Inf(-1))
+	for len(x) > 0 {
+		n := min(len(x), 4096) // the second look is at the first-level cache
+		lo, hi = min(lo, Min(x[:n])), max(hi, Max(x[:n]))
+		x = x[n:]
+	}
+	return lo, hi
 }
 
 // MaxAbs returns the largest |x[i]|, 0 for nothing.

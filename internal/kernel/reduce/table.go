@@ -7,7 +7,8 @@ import (
 )
 
 // variant is one row of the family's table. The slice functions overwrite acc
-// with their lanes; the channel functions add to theirs.
+// with their lanes; the channel functions take
+// whole rows and add to theirs.
 type variant struct {
 	name string
 	need cpu.Feature
@@ -17,7 +18,6 @@ type variant struct {
 	dot                     func(acc *[lanes]float32, x, y []float32)
 	dotAbout                func(acc *[lanes]float32, x, y []float32, m float32)
 	max, min, maxAbs        func(acc *[lanes]float32, x []float32)
-	minMax                  func(lo, hi *[lanes]float32, x []float32)
 
 	sumChannels    func(acc, x []float32)
 	dotChannels    func(acc, x, y []float32)

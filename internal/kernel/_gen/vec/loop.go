@@ -113,8 +113,8 @@ type Lanes struct {
 	Width                int
 	// Start gives the accumulators' first value, zero if nil.
 	Start func(g *Gen) Reg
-	// Body returns the new values of the accumulators.
-	Body func(g *Gen, acc []Reg) []Reg
+	// Body brings the accumulators up to date with AddTo and Set.
+	Body func(g *Gen, acc []Reg)
 }
 
 // LanesKernel emits a Lanes kernel.
@@ -149,17 +149,12 @@ func (g *Gen) LanesKernel(k Lanes) {
 	g.XORQ(i, i)
 	g.index, g.mask = i, nil
 	loop, rest, done := g.NewLabel("loop"), g.NewLabel("rest"), g.NewLabel("done")
-	step := func(u int) {
-		for a, r := range k.Body(g, acc[u]) {
-			g.Move(acc[u][a], g.blend(r, acc[u][a]))
-		}
-	}
 	g.Label(loop)
 	g.CMPQ(rem, U32(k.Width))
 	g.JL(LabelRef(rest))
 	for u := range groups {
 		g.disp = u * g.Lanes
-		step(u)
+		k.Body(g, acc[u])
 	}
 	g.disp = 0
 	g.ADDQ(U32(k.Width), i)
@@ -171,7 +166,7 @@ func (g *Gen) LanesKernel(k Lanes) {
 		next := g.NewLabel("next")
 		g.CMPQ(rem, U32(g.Lanes))
 		g.JL(LabelRef(tail))
-		step(u)
+		k.Body(g, acc[u])
 		g.ADDQ(U32(g.Lanes), i)
 		g.SUBQ(U32(g.Lanes), rem)
 		g.JMP(LabelRef(next))
@@ -179,7 +174,7 @@ func (g *Gen) LanesKernel(k Lanes) {
 		g.TESTQ(rem, rem)
 		g.JZ(LabelRef(done))
 		g.setMask(rem)
-		step(u)
+		k.Body(g, acc[u])
 		g.mask = nil
 		g.JMP(LabelRef(done))
 		g.Label(next)
@@ -201,8 +196,8 @@ type Columns struct {
 	In, Out, Scalars     string
 	Period, Far          string // parameters per channel
 	Acc                  string
-	Block                int // vectors of a row whose accumulators stay in registers; default 4
-	Body                 func(g *Gen, acc []Reg) []Reg
+	Block                int                     // vectors of a row whose accumulators stay in registers; default 4
+	Body                 func(g *Gen, acc []Reg) // as in Lanes
 }
 
 // ColumnsKernel emits a Columns kernel.
@@ -219,10 +214,10 @@ func (g *Gen) ColumnsKernel(k Columns) {
 			data = append(data, s)
 		}
 	}
-	for _, s := range append(names, period...) {
+	for _, s := range period {
 		g.Stream(s)
 	}
-	for _, s := range fields(k.Far) {
+	for _, s := range append(names, fields(k.Far)...) {
 		g.Far(s)
 	}
 	for _, s := range fields(k.Scalars) {
@@ -259,9 +254,7 @@ func (g *Gen) ColumnsKernel(k Columns) {
 		g.rowIndex, g.isData = row, isData
 		for v := range vectors {
 			g.disp = v * g.Lanes
-			for a, r := range k.Body(g, acc[v]) {
-				g.Move(acc[v][a], r)
-			}
+			k.Body(g, acc[v])
 		}
 		g.rowIndex, g.isData = nil, nil
 		g.ADDQ(width, row)

@@ -15,6 +15,7 @@ import (
 	"log"
 	"math"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -72,7 +73,38 @@ func Main(write func(g *Gen)) {
 	}
 	g.ConstraintExpr("amd64,!noasm")
 	write(g)
-	os.Exit(build.Main(flags.Config(), g.Context))
+	status := build.Main(flags.Config(), g.Context)
+	if !g.Wide() {
+		checkRegisters(flagValue(args, "out"))
+	}
+	os.Exit(status)
+}
+
+func flagValue(args *flag.FlagSet, name string) string { return args.Lookup(name).Value.String() }
+
+var wideOnly = regexp.MustCompile(`\bY(1[6-9]|2[0-9]|3[01])\b`)
+
+// checkRegisters fails if AVX2 code uses the registers that only AVX-512 has:
+// avo's allocator hands them out when the first sixteen are taken.
+func checkRegisters(file string) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fn := ""
+	bad := map[string]bool{}
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "TEXT") {
+			fn = strings.Fields(line)[1]
+		}
+		if wideOnly.MatchString(line) && !bad[fn] {
+			bad[fn] = true
+			log.Printf("%s: more than 16 vector registers", fn)
+		}
+	}
+	if len(bad) > 0 {
+		log.Fatalf("%s: %d functions cannot run on AVX2", file, len(bad))
+	}
 }
 
 // Wide reports whether vectors are those of AVX-512.
@@ -442,12 +474,24 @@ func (g *Gen) setMask(n reg.Register) {
 	g.mask = &Mask{y: y}
 }
 
-// blend keeps old in the lanes beyond the end.
-func (g *Gen) blend(r, old Reg) Reg {
-	if g.mask == nil {
-		return r
+// AddTo adds v to an accumulator.
+func (g *Gen) AddTo(acc, v Reg) {
+	switch {
+	case g.mask == nil || g.isData != nil: // lanes beyond a row are never stored
+		g.VADDPS(v, acc, acc)
+	case g.Wide():
+		g.VADDPS(v, acc, g.mask.k, acc)
+	default:
+		g.VADDPS(g.Keep(*g.mask, v), acc, acc)
 	}
-	return g.Select(*g.mask, r, old)
+}
+
+// Set replaces an accumulator by v.
+func (g *Gen) Set(acc, v Reg) {
+	if g.mask != nil && g.isData == nil {
+		v = g.Select(*g.mask, v, acc)
+	}
+	g.Move(acc, v)
 }
 
 // fields splits a list of names.
