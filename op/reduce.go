@@ -41,7 +41,7 @@ func (r reduction) infer(in []*ir.Value) ([]ir.Type, error) {
 			if n, known := v.Type.Numel().Known(); known && n == 0 {
 				list = []int{}
 			} else {
-				return r.inferUnknown(x)
+				return r.inferUnknown(x, v)
 			}
 		}
 	}
@@ -64,11 +64,18 @@ func (r reduction) infer(in []*ir.Value) ([]ir.Type, error) {
 	return []ir.Type{out}, nil
 }
 
-func (r reduction) inferUnknown(x ir.Type) ([]ir.Type, error) {
+// inferUnknown is the inference for axes that are not constant: their number
+// decides the rank.
+func (r reduction) inferUnknown(x ir.Type, axes *ir.Value) ([]ir.Type, error) {
+	rank := x.Rank()
 	if !r.KeepDims {
-		return nil, errors.New("axes are not constant, so the rank of the result is unknown; want constant axes or keepdims")
+		k, ok := axes.Type.Numel().Known()
+		if !ok || k > rank {
+			return nil, fmt.Errorf("axes: got %v, which is not constant; want constant axes, keepdims, or a known number of axes", axes.Type)
+		}
+		rank -= k
 	}
-	out := ir.Type{DType: x.DType, Dims: make([]ir.Dim, x.Rank())}
+	out := ir.Type{DType: x.DType, Dims: make([]ir.Dim, rank)}
 	for i := range out.Dims {
 		out.Dims[i] = ir.Unknown()
 	}

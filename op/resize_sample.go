@@ -209,8 +209,8 @@ func encodeResize(e *Encoder) {
 	case "half_pixel_symmetric":
 		e.MinOpset(19)
 	case "tf_half_pixel_for_nn":
-		if e.Opset >= 13 {
-			e.Errorf("coordinate mode tf_half_pixel_for_nn is gone since opset 13, the file has %d", e.Opset)
+		if e.Opset >= 18 {
+			e.Errorf("coordinate mode tf_half_pixel_for_nn is gone since opset 18, the file has %d", e.Opset)
 		}
 	}
 	if r.Antialias || r.Axes != nil || r.aspect() != "stretch" {

@@ -34,7 +34,15 @@ func (s Squeeze) Infer(in []*ir.Value) ([]ir.Type, error) {
 	if v := present(in, 1); v != nil {
 		var ok bool
 		if axes, ok = v.ConstInts(); !ok {
-			return nil, errors.New("axes are not constant, so the rank of the result is unknown")
+			k, known := v.Type.Numel().Known()
+			if !known || k > in[0].Type.Rank() {
+				return nil, errors.New("axes are not constant, so the rank of the result is unknown")
+			}
+			dims := make([]ir.Dim, in[0].Type.Rank()-k)
+			for i := range dims {
+				dims[i] = ir.Unknown()
+			}
+			return []ir.Type{{DType: in[0].Type.DType, Dims: dims}}, nil
 		}
 	}
 	dims, err := s.dims(in[0].Type.Dims, axes, present(in, 1) != nil)

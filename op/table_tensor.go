@@ -41,4 +41,6 @@ var tensorDefs = []Def{
 	{Op: Trilu{}, Since: 14, Decode: decodeTrilu, Encode: encodeTrilu},
 	{Op: ReverseSequence{BatchAxis: 1}, Since: 10, Decode: decodeReverseSequence, Encode: encodeReverseSequence},
 	{Op: Compress{}, Since: 9, Decode: decodeCompress, Encode: encodeCompress},
+	{Op: GridSample{}, Since: 16, Decode: decodeGridSample, Encode: encodeGridSample},
+	{Op: GridSampleGrad{}, Domain: Internal},
 }
