@@ -48,7 +48,7 @@ func (c ConvTranspose) Resolved(spatial, kernel []int) (Window, []int, error) {
 		case c.OutputShape != nil:
 			want = c.OutputShape[i]
 		case c.AutoPad == "SAME_UPPER" || c.AutoPad == "SAME_LOWER":
-			want = spatial[i] * w.Strides[i]
+			want = min(spatial[i]*w.Strides[i], full) // pads are not negative
 		case c.AutoPad == "VALID":
 			w.Pads[i], w.Pads[i+r] = 0, 0
 			out[i] = full

@@ -100,28 +100,58 @@ func decodeSoftAxes(d *Decoder) softAxes {
 		return softAxes{Axis: d.Int("axis", -1)}
 	}
 	s := softAxes{Axis: d.Int("axis", 1), Flatten: true}
-	if x := d.Input(0); x != nil { // at the last axis both forms are the same
-		if r := x.Type.Rank(); s.Axis == r-1 || s.Axis == -1 {
-			s = softAxes{Axis: s.Axis}
-		}
+	if x := d.Input(0); x != nil {
+		return s.single(x.Type)
 	}
 	return s
 }
 
+// single returns the form along one axis if it is the same: if at most one of
+// the flattened axes is longer than 1.
+func (s softAxes) single(x ir.Type) softAxes {
+	a, err := s.first(x.Rank())
+	if err != nil || !s.Flatten {
+		return s
+	}
+	one := softAxes{Axis: x.Rank() - 1}
+	long := 0
+	for i, d := range x.Dims[a:] {
+		if !d.IsOne() {
+			one.Axis = a + i
+			long++
+		}
+	}
+	if long > 1 || a == x.Rank() {
+		return s
+	}
+	return one
+}
+
 func (s softAxes) encode(e *Encoder) {
-	rank := e.Node.In[0].Type.Rank()
-	last := s.Axis == rank-1 || s.Axis == -1
-	switch {
-	case e.Opset < 13 && !s.Flatten && !last:
-		e.Errorf("normalizing along axis %d of %d alone needs opset 13, the file has %d", s.Axis, rank, e.Opset)
-	case e.Opset >= 13 && s.Flatten && !last:
-		e.Errorf("normalizing over axes %d and later together was removed with opset 13, the file has %d", s.Axis, e.Opset)
+	x := e.Node.In[0].Type
+	if e.Opset >= 13 {
+		if s = s.single(x); s.Flatten {
+			e.Errorf("normalizing over axes %d and later together was removed with opset 13, the file has %d", s.Axis, e.Opset)
+		}
+		e.Set("axis", s.Axis)
+		return
 	}
 	axis := s.Axis
 	if e.Opset < 11 && axis < 0 { // negative axes came with opset 11
-		axis += rank
+		axis += x.Rank()
 	}
 	e.Set("axis", axis)
+	if s.Flatten {
+		return
+	}
+	if a, err := s.first(x.Rank()); err == nil {
+		for _, d := range x.Dims[a+1:] {
+			if !d.IsOne() {
+				e.Errorf("normalizing along axis %d of %v alone needs opset 13, the file has %d", s.Axis, x, e.Opset)
+				return
+			}
+		}
+	}
 }
 
 // Softmax is y = exp(x) / Σ exp(x) along an axis.
