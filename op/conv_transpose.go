@@ -132,6 +132,9 @@ func (c ConvTranspose) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		return nil, fmt.Errorf("got %v elements, want float32", x.DType())
 	}
 	xs, ws := x.Shape(), w.Shape()
+	if xs[1] != ws[0] {
+		return nil, fmt.Errorf("got input %v and weight %v, want %d input channels", xs, ws, ws[0])
+	}
 	win, lens, err := c.Resolved(xs[2:], ws[2:])
 	if err != nil {
 		return nil, err
