@@ -15,7 +15,12 @@ type phase struct {
 	run  int   // floats of x per segment
 	seg  []int // bytes, relative to the first tap of a pixel in the window
 	at   int   // first float of the phase in the packed weights
+	taps []int // kh·KW + kw, in the order of their use
 }
+
+// row returns which row of the packed weights of a block holds tap t and input
+// channel i of icg.
+func (ph *phase) row(t, i, icg int) int { return t*icg + i }
 
 // A block is the output channels one tile covers: c0 … c0+width of group g.
 type block struct {
@@ -30,7 +35,7 @@ type block struct {
 type pass struct {
 	n, ih, iw, ic  int // input, NHWC
 	oh, ow, oc     int // output
-	icg            int // input channels per group
+	groups, icg    int // input channels per group
 	stepH, stepW   int // input positions between neighbours of a phase
 	ostepH, ostepW int // output positions between them
 	phases         []phase
@@ -88,9 +93,9 @@ func (p *pass) scratch() int {
 }
 
 // build finishes a pass whose dimensions and axis phases are known.
-func (p *pass) build(hs, ws axis.Axis, groups int) {
+func (p *pass) build(hs, ws axis.Axis, groups, kw int) {
 	p.stepH, p.ostepH, p.stepW, p.ostepW = hs.Step, hs.OutStep, ws.Step, ws.OutStep
-	p.icg = p.ic / groups
+	p.groups, p.icg = groups, p.ic/groups
 	p.blocks, p.padded = blocks(p.set, groups, p.oc/groups)
 	first := true
 	inside := true
@@ -98,6 +103,11 @@ func (p *pass) build(hs, ws axis.Axis, groups int) {
 		for _, w := range ws.Phases {
 			ph := phase{h: h, w: w, k: len(h.Taps) * len(w.Taps) * p.icg, at: p.wlen}
 			p.wlen += ph.k * p.padded
+			for _, a := range h.Taps {
+				for _, b := range w.Taps {
+					ph.taps = append(ph.taps, a.K*kw+b.K)
+				}
+			}
 			p.nh, p.nw = max(p.nh, h.N), max(p.nw, w.N)
 			p.phases = append(p.phases, ph)
 			if ph.k == 0 {
@@ -313,33 +323,83 @@ func clip(v, lo, hi float32) float32 {
 	return v
 }
 
-// A locator says where input channel i of group g and tap (kh, kw) of output
-// channel c of a pass is in the weights: at base + c·stride.
-type locator func(g, kh, kw, i int) (base, stride int)
+// A locator says where a weight of a pass is in the OIHW weights: input channel
+// i and tap t of output channel c of group g, both counted in the group, at
+// g·group + c·out + i·in + t.
+type locator struct {
+	group, out, in int
+	contiguous     bool // of one output channel: input channels follow each other
+}
 
-// pack writes the packed weights of the blocks b0 … b1.
-func (p *pass) pack(dst, w []float32, b0, b1 int, at locator) {
-	for _, b := range p.blocks[b0:b1] {
-		nr := b.nv * p.set.Lanes
-		for i := range p.phases {
-			ph := &p.phases[i]
-			d := dst[ph.at+ph.k*b.pad:]
-			for _, h := range ph.h.Taps {
-				for _, v := range ph.w.Taps {
-					for ic := range p.icg {
-						base, stride := at(b.g, h.K, v.K, ic)
-						base += b.c0 * stride
-						row := d[:nr]
-						for l := range b.width {
-							row[l] = w[base+l*stride]
-						}
-						clear(row[b.width:])
-						d = d[nr:]
+// pack writes the packed weights of one block.
+func (p *pass) pack(dst, w []float32, b block, at locator, taps int) {
+	w = w[b.g*at.group+(b.c0-b.g*(p.oc/p.groups))*at.out:]
+	if at.contiguous {
+		p.packForward(dst, w, b, at, taps)
+	} else {
+		p.packBackward(dst, w, b, at, taps)
+	}
+}
+
+// packRows is how many rows of packed weights are transposed at a time.
+const packRows = 32
+
+// packForward packs weights whose input channels and taps are contiguous:
+// each output channel is a row to transpose.
+func (p *pass) packForward(dst, w []float32, b block, at locator, taps int) {
+	var buf [packRows * 64]float32
+	nr := b.nv * p.set.Lanes
+	ph := &p.phases[0]
+	d := dst[ph.at+ph.k*b.pad:][:ph.k*nr]
+	i, t := 0, 0
+	for k := 0; k < ph.k; k += packRows {
+		n := min(packRows, ph.k-k)
+		p.set.Transpose(buf[:], nr, w[k:], at.out, b.width, n)
+		for r := range n {
+			put(d[ph.row(t, i, p.icg)*nr:][:nr], buf[r*nr:], b.width)
+			if t++; t == taps {
+				i, t = i+1, 0
+			}
+		}
+	}
+}
+
+// packBackward packs weights whose output channels and taps are contiguous:
+// for each input channel, each output channel is a row of taps to transpose.
+func (p *pass) packBackward(dst, w []float32, b block, at locator, taps int) {
+	var buf [packRows * 64]float32
+	nr := b.nv * p.set.Lanes
+	for i := range p.icg {
+		src := w[i*at.in:][:b.width*taps]
+		for t0 := 0; t0 < taps; t0 += packRows {
+			rows := buf[:]
+			if taps == 1 {
+				rows = src
+			} else {
+				p.set.Transpose(rows, nr, src[t0:], taps, b.width, min(packRows, taps-t0))
+			}
+			for j := range p.phases {
+				ph := &p.phases[j]
+				d := dst[ph.at+ph.k*b.pad:]
+				for t, tap := range ph.taps {
+					if tap -= t0; tap < 0 || tap >= packRows {
+						continue
 					}
+					put(d[ph.row(t, i, p.icg)*nr:][:nr], rows[tap*nr:], b.width)
 				}
 			}
 		}
 	}
+}
+
+// put copies width floats to row and clears the rest of it.
+func put(row, src []float32, width int) {
+	if width == len(row) {
+		copy(row, src)
+		return
+	}
+	copy(row[:width], src)
+	clear(row[width:])
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }

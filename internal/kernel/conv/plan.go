@@ -80,21 +80,19 @@ func New(g Geometry, opt Options) (*Plan, error) {
 	icg, ocg, kk := g.IC/g.Groups, g.OC/g.Groups, g.KH*g.KW
 
 	p.fwd = pass{n: f.N, ih: f.H, iw: f.W, ic: g.IC, oh: oh, ow: ow, oc: g.OC, set: p.set}
-	p.fwd.build(axis.Forward(oh, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Forward(ow, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups)
+	p.fwd.build(axis.Forward(oh, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Forward(ow, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups, g.KW)
 	if opt.AlwaysLoad {
 		p.fwd.direct = false
 	}
 	p.fwd.divide(p.macs)
 	p.fwd.finish()
-	p.wloc = func(_, kh, kw, i int) (int, int) { return (i*g.KH+kh)*g.KW + kw, icg * kk }
+	p.wloc = locator{group: ocg * icg * kk, out: icg * kk, in: kk, contiguous: true}
 
 	p.bwd = pass{n: f.N, ih: oh, iw: ow, ic: g.OC, oh: f.H, ow: f.W, oc: g.IC, set: p.set}
-	p.bwd.build(axis.Backward(f.H, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Backward(f.W, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups)
+	p.bwd.build(axis.Backward(f.H, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Backward(f.W, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups, g.KW)
 	p.bwd.divide(p.macs)
 	p.bwd.finish()
-	p.wloct = func(gr, kh, kw, i int) (int, int) {
-		return ((gr*ocg+i)*icg-gr*icg)*kk + kh*g.KW + kw, kk
-	}
+	p.wloct = locator{group: ocg * icg * kk, out: kk, in: icg * kk}
 	p.wgt = planWeights(&p.fwd, p.macs, opt.BiasGrad)
 	return p, nil
 }
@@ -147,14 +145,14 @@ func (p *Plan) Sizes() Sizes {
 func (p *Plan) PackForward(task int, dst, w []float32) {
 	need("PackForward", "packed weights", dst, p.fwd.wlen)
 	need("PackForward", "weights", w, p.g.WeightLen())
-	p.fwd.pack(dst, w, task, task+1, p.wloc)
+	p.fwd.pack(dst, w, p.fwd.blocks[task], p.wloc, p.g.KH*p.g.KW)
 }
 
 // PackBackward writes block task of the packed weights of [Plan.BackwardData]; w is OIHW.
 func (p *Plan) PackBackward(task int, dst, w []float32) {
 	need("PackBackward", "packed weights", dst, p.bwd.wlen)
 	need("PackBackward", "weights", w, p.g.WeightLen())
-	p.bwd.pack(dst, w, task, task+1, p.wloct)
+	p.bwd.pack(dst, w, p.bwd.blocks[task], p.wloct, p.g.KH*p.g.KW)
 }
 
 // Forward computes part task of y = conv(x, w) as fused by f.

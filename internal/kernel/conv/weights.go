@@ -46,8 +46,10 @@ const (
 	// of cache lines and whole tiles of 4, 6, 9 and 12 rows.
 	wideFloats = 512
 	panelX     = 144
-	// packRows is how many rows of weights must use a panel of dy.
-	packRows = 128
+	// reduceRows is how many input channels are added up at a time.
+	reduceRows = 16
+	// panelRows is how many rows of weights must use a panel of dy.
+	panelRows = 128
 )
 
 func planWeights(fwd *pass, macs int, bias bool) weights {
@@ -80,7 +82,7 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 		_, w.imgs = pieces(p.img, ceilDiv(call, w.cols*w.rows))
 	}
 	w.packX = p.direct && len(p.phases[0].seg) == 1 && p.icg == p.ic && p.ic >= wideFloats
-	w.packY = p.oc >= wideFloats && p.phases[0].run*len(p.phases[0].seg) >= packRows
+	w.packY = p.oc >= wideFloats && p.phases[0].run*len(p.phases[0].seg) >= panelRows
 	w.slots = max(1, min(p.tasks(), maxSlots, macs/slotMACs/max(1, w.slotLen)))
 	// blocks per task, so that there are enough tasks
 	want := min(ceilDiv(wantTasks, w.slots), max(1, macs/w.slots/minTaskMACs))
@@ -269,34 +271,33 @@ func (p *Plan) ReduceWeights(task int, partials, dw, db []float32) {
 	need(name, "weight gradient", dw, p.g.WeightLen())
 	b := p.fwd.blocks[task]
 	nr := b.nv * p.set.Lanes
-	ph := &p.fwd.phases[0]
-	var buf [64]float32
-	sum := buf[:b.width]
-	add := func(at int) {
-		copy(sum, partials[at:])
-		for s := 1; s < w.slots; s++ {
-			for l, v := range partials[s*w.slotLen+at:][:len(sum)] {
-				sum[l] += v
-			}
-		}
+	u := &w.p
+	ph := &u.phases[0]
+	// the sum over the slots of a row is that of its products with 1
+	var buf [reduceRows][64]float32
+	a := tile.OuterArgs{X: unsafe.Pointer(&one), YS: 4 * w.slotLen, P: w.slots, R: 1, B: 1, DS: 4 * nr, Tail: p.set.Lanes, Zero: 1}
+	add := func(at int, sum *float32) {
+		a.Y, a.D = unsafe.Pointer(&partials[at]), unsafe.Pointer(sum)
+		p.set.Outer(1, b.nv, &a)
 	}
-	at := ph.at + ph.k*b.pad
-	for _, h := range ph.h.Taps {
-		for _, v := range ph.w.Taps {
-			for ic := range p.fwd.icg {
-				add(at)
-				at += nr
-				base, stride := p.wloc(b.g, h.K, v.K, ic)
-				base += b.c0 * stride
-				for l, v := range sum {
-					dw[base+l*stride] = v
+	to := b.g*p.wloc.group + (b.c0-b.g*(u.oc/u.groups))*p.wloc.out
+	for i0 := 0; i0 < u.icg; i0 += reduceRows {
+		n := min(reduceRows, u.icg-i0)
+		for t, tap := range ph.taps {
+			for i := range n {
+				add(ph.at+ph.k*b.pad+(t*u.icg+i0+i)*nr, &buf[i][0])
+			}
+			for l := range b.width {
+				d := dw[to+l*p.wloc.out+i0*p.wloc.in+tap:]
+				for i := range n {
+					d[i*p.wloc.in] = buf[i][l]
 				}
 			}
 		}
 	}
 	if w.bias {
 		need(name, "bias gradient", db, p.g.OC)
-		add(p.fwd.wlen + b.pad)
-		copy(db[b.c0:], sum)
+		add(u.wlen+b.pad, &buf[0][0])
+		copy(db[b.c0:][:b.width], buf[0][:])
 	}
 }

@@ -168,23 +168,13 @@ func (p *Plan) PackB(task int, dst, b []float32) {
 			if width < nr {
 				clear(d)
 			}
-			transpose(d, nr, b[n0*s.K+k0:], s.K, width, depth)
+			p.set.Transpose(d, nr, b[n0*s.K+k0:], s.K, width, depth)
 			continue
 		}
 		for k := range depth {
 			row := d[k*nr:][:nr]
 			copy(row[:width], b[(k0+k)*s.N+n0:])
 			clear(row[width:])
-		}
-	}
-}
-
-// transpose writes src[r·stride+k] to dst[k·nr+r] for r < rows and k < n.
-func transpose(dst []float32, nr int, src []float32, stride, rows, n int) {
-	for r := range rows {
-		d := dst[r:]
-		for k, v := range src[r*stride:][:n] {
-			d[k*nr] = v
 		}
 	}
 }

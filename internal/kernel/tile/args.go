@@ -35,3 +35,13 @@ type OuterArgs struct {
 	Tail       int            // lanes of the last vector that exist in y and d, 1…L
 	Zero       int            // nonzero: overwrite d instead of adding to it
 }
+
+// TransposeArgs are the operands of the transpose kernel: eight rows of n
+// floats become n rows of eight. Distances are in bytes.
+type TransposeArgs struct {
+	Src unsafe.Pointer
+	SS  int // from a row of the source to the next
+	Dst unsafe.Pointer
+	DS  int // from a row of the result to the next
+	N   int // a multiple of 8, ≥ 8
+}

@@ -226,3 +226,8 @@ func f32_outer_4x24_avx2(a *OuterArgs)
 
 // f32_peak_avx2 runs n times 12 multiply-adds of 8 lanes on registers.
 func f32_peak_avx2(n int)
+
+// f32_transpose_8_avx2 is transposeGeneric.
+//
+//go:noescape
+func f32_transpose_8_avx2(a *TransposeArgs)

@@ -101,6 +101,15 @@ func outerGeneric(a *OuterArgs, mr, nv, lanes int) {
 	}
 }
 
+// transposeGeneric defines the transpose kernel.
+func transposeGeneric(a *TransposeArgs) {
+	for r := range 8 {
+		for k, v := range floats(a.Src, r*a.SS, a.N) {
+			*at(a.Dst, k*a.DS+4*r) = v
+		}
+	}
+}
+
 // peakGeneric runs n times 8 independent multiply-adds.
 func peakGeneric(n int) {
 	var a, b, c, d, e, f, g, h float32

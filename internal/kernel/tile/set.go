@@ -22,6 +22,8 @@ type Set struct {
 	dot   [MaxNV + 1][]func(*DotArgs) // [NV][MR]
 	outer [MaxNV + 1][]func(*OuterArgs)
 
+	transpose func(*TransposeArgs)
+
 	peak     func(n int)
 	peakMACs int // per iteration
 }
@@ -68,6 +70,35 @@ func (s *Set) Dot(mr, nv int, a *DotArgs) { s.dot[nv][mr](noescape(a)) }
 // Outer runs the outer kernel of tile mr × nv.
 func (s *Set) Outer(mr, nv int, a *OuterArgs) { s.outer[nv][mr](noescape(a)) }
 
+// Transpose writes dst[k·ds+r] = src[r·ss+k] for r < rows and k < n. Distances
+// are in floats.
+func (s *Set) Transpose(dst []float32, ds int, src []float32, ss, rows, n int) {
+	if rows == 0 || n == 0 {
+		return
+	}
+	_, _ = dst[(n-1)*ds+rows-1], src[(rows-1)*ss+n-1]
+	whole := n &^ 7
+	r := 0
+	if whole > 0 {
+		for ; r+8 <= rows; r += 8 {
+			a := TransposeArgs{Src: unsafe.Pointer(&src[r*ss]), SS: 4 * ss, Dst: unsafe.Pointer(&dst[r]), DS: 4 * ds, N: whole}
+			s.transpose(noescape(&a))
+		}
+		for k := whole; k < n; k++ {
+			d := dst[k*ds:][:r]
+			for i := range d {
+				d[i] = src[i*ss+k]
+			}
+		}
+	}
+	for ; r < rows; r++ {
+		d := dst[r:]
+		for k, v := range src[r*ss:][:n] {
+			d[k*ds] = v
+		}
+	}
+}
+
 // noescape hides p from escape analysis: an argument of a call through a table
 // would move to the heap, but no kernel keeps its arguments.
 func noescape[T any](p *T) *T {
@@ -94,9 +125,10 @@ func ForLevel(l cpu.Level) *Set {
 
 var genericSet = &Set{
 	Name: "generic", Level: cpu.Generic, Lanes: genericLanes,
-	dot:   [MaxNV + 1][]func(*DotArgs){1: genericDots()},
-	outer: [MaxNV + 1][]func(*OuterArgs){1: genericOuters()},
-	peak:  peakGeneric, peakMACs: 8,
+	dot:       [MaxNV + 1][]func(*DotArgs){1: genericDots()},
+	outer:     [MaxNV + 1][]func(*OuterArgs){1: genericOuters()},
+	transpose: transposeGeneric,
+	peak:      peakGeneric, peakMACs: 8,
 }
 
 func genericDots() []func(*DotArgs) {

@@ -241,3 +241,28 @@ func TestForLevel(t *testing.T) {
 		t.Errorf("Best without FMA = %s, want generic", got)
 	}
 }
+
+func TestTranspose(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 1))
+	for _, s := range supported(t) {
+		for rows := range 20 {
+			for n := range 35 {
+				ss, ds := n+rng.IntN(3), rows+rng.IntN(3)
+				src, _ := guarded(rng, rows*ss, 1)
+				dst, all := guarded(rng, n*ds, 1)
+				before := append([]float32(nil), dst...)
+				s.Transpose(dst, ds, src, ss, rows, n)
+				for i, v := range dst {
+					want := before[i]
+					if k, r := i/ds, i%ds; r < rows {
+						want = src[r*ss+k]
+					}
+					if v != want {
+						t.Fatalf("impl=%s: %dx%d: dst[%d] = %v, want %v", s.Name, rows, n, i, v, want)
+					}
+				}
+				outside(t, "dst", dst, all, 1)
+			}
+		}
+	}
+}

@@ -60,6 +60,9 @@ func main() {
 			}
 		}
 		g.peak()
+		if s.lanes == 8 {
+			g.transpose()
+		}
 		src, err := format.Source([]byte(g.table()))
 		if err != nil {
 			log.Fatal(err)
@@ -501,6 +504,82 @@ func (g *generator) partialLoop(mr, nv int, arg func(int) Mem, acc, yv, bc []reg
 	g.JNE(LabelRef(img))
 }
 
+// The fields of tile.TransposeArgs.
+const (
+	transposeSrc = 8 * iota
+	transposeSS
+	transposeDst
+	transposeDS
+	transposeN
+)
+
+// transpose writes the kernel that turns eight rows of a matrix into columns,
+// eight columns at a time.
+func (g *generator) transpose() {
+	name := "f32_transpose_8_" + g.Name
+	a := g.Begin(name, "TransposeArgs", name+" is transposeGeneric.")
+	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
+	src, dst, n := g.GP64(), g.GP64(), g.GP64()
+	g.MOVQ(arg(transposeSrc), src)
+	g.MOVQ(arg(transposeDst), dst)
+	g.MOVQ(arg(transposeN), n)
+	row := func(base, s, s3, s5, s7 reg.Register, r int) Mem {
+		switch r {
+		case 0:
+			return Mem{Base: base}
+		case 3:
+			return Mem{Base: base, Index: s3, Scale: 1}
+		case 5:
+			return Mem{Base: base, Index: s5, Scale: 1}
+		case 6:
+			return Mem{Base: base, Index: s3, Scale: 2}
+		case 7:
+			return Mem{Base: base, Index: s7, Scale: 1}
+		}
+		return Mem{Base: base, Index: s, Scale: uint8(r)}
+	}
+	strides := func(m Mem) [4]reg.Register {
+		s, s3, s5, s7 := g.GP64(), g.GP64(), g.GP64(), g.GP64()
+		g.MOVQ(m, s)
+		g.LEAQ(Mem{Base: s, Index: s, Scale: 2}, s3)
+		g.LEAQ(Mem{Base: s, Index: s, Scale: 4}, s5)
+		g.LEAQ(Mem{Base: s3, Index: s, Scale: 4}, s7)
+		return [4]reg.Register{s, s3, s5, s7}
+	}
+	ss, ds := strides(arg(transposeSS)), strides(arg(transposeDS))
+	loop := g.NewLabel("loop")
+	g.Label(loop)
+	in, mid, out := g.Vecs(8), g.Vecs(8), g.Vecs(8)
+	for r := range 8 {
+		g.VMOVUPS(row(src, ss[0], ss[1], ss[2], ss[3], r), in[r])
+	}
+	// pairs of rows, then fours, within each half; then the halves
+	for r := 0; r < 8; r += 2 {
+		g.VUNPCKLPS(in[r+1], in[r], mid[r])
+		g.VUNPCKHPS(in[r+1], in[r], mid[r+1])
+	}
+	four := g.Vecs(8)
+	for r := 0; r < 8; r += 4 {
+		g.VSHUFPS(Imm(0x44), mid[r+2], mid[r], four[r])
+		g.VSHUFPS(Imm(0xee), mid[r+2], mid[r], four[r+1])
+		g.VSHUFPS(Imm(0x44), mid[r+3], mid[r+1], four[r+2])
+		g.VSHUFPS(Imm(0xee), mid[r+3], mid[r+1], four[r+3])
+	}
+	for r := range 4 {
+		g.VPERM2F128(Imm(0x20), four[r+4], four[r], out[r])
+		g.VPERM2F128(Imm(0x31), four[r+4], four[r], out[r+4])
+	}
+	for r := range 8 {
+		g.VMOVUPS(out[r], row(dst, ds[0], ds[1], ds[2], ds[3], r))
+	}
+	g.ADDQ(Imm(32), src)
+	g.LEAQ(Mem{Base: dst, Index: ds[0], Scale: 8}, dst)
+	g.SUBQ(Imm(8), n)
+	g.JNE(LabelRef(loop))
+	g.VZEROUPPER()
+	g.RET()
+}
+
 // peakChains is the number of independent sums of the peak probe: enough for
 // a latency of five cycles on two units.
 const peakChains = 12
@@ -559,6 +638,7 @@ func (g *generator) table() string {
 	fmt.Fprintf(&b, "var %sSet = &Set{\n\tName: %q, Level: %s, Features: %s, Lanes: %d,\n", g.Name, g.Name, level, feature, g.Lanes)
 	field("dot", "DotArgs")
 	field("outer", "OuterArgs")
+	fmt.Fprintf(&b, "\ttranspose: f32_transpose_8_avx2,\n")
 	fmt.Fprintf(&b, "\tpeak: f32_peak_%s, peakMACs: %d,\n", g.Name, peakChains*g.Lanes)
 	fmt.Fprintf(&b, "}\n")
 	return b.String()
