@@ -299,10 +299,10 @@ func (r Resize) plan(xs tensor.Shape, args []*tensor.Tensor) (*resizePlan, error
 		if t.length == xs[a] && t.scale == 1 && r.coordinate() != "tf_crop_and_resize" {
 			continue // stays as it is
 		}
-		p.taps[a] = make([]sample, t.length)
 		if p.out.Numel() == 0 {
-			continue
+			continue // another axis may be of any length then
 		}
+		p.taps[a] = make([]sample, t.length)
 		for i := range p.taps[a] {
 			p.taps[a][i] = r.sample(i, xs[a], t, begin[a], end[a])
 		}
