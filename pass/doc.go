@@ -9,6 +9,7 @@
 // A pass computes what the graph computed before: bit for bit where it moves or
 // removes nodes, and up to float32 rounding where it merges arithmetic. Names of
 // inputs and outputs stay, and so do names of inner values that still exist.
+// After an error the graph is half transformed and must be thrown away.
 //
 // Local patterns are [rewrite.Rule]s in tables, the order of the passes is one
 // list ([CanonicalPasses]), and every reason why one must run before another is

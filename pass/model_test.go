@@ -18,7 +18,7 @@ import (
 // model is one of the shared models with its reference input.
 type model struct {
 	file, input string
-	slow        bool // its reference evaluation takes seconds
+	slow        bool // its reference evaluation takes seconds: only with NNCF_SLOW=1
 }
 
 var models = []model{
@@ -139,9 +139,6 @@ func mustCanonicalize(t *testing.T, g *ir.Graph) *rewrite.Trace {
 func TestCanonicalize_Models(t *testing.T) {
 	for _, m := range models {
 		t.Run(m.name(), func(t *testing.T) {
-			if m.slow && testing.Short() {
-				t.Skip("plain loops are slow")
-			}
 			t.Parallel()
 			g := m.load(t)
 			before := g.Clone()
@@ -162,13 +159,16 @@ func TestCanonicalize_Models(t *testing.T) {
 					t.Errorf("output %d: got name %q, want %q", i, v.Name, w.Name)
 				}
 			}
-			x := first(m.refs(t, m.input), 2)
+			if m.slow && os.Getenv("NNCF_SLOW") == "" {
+				return // plain loops need seconds
+			}
+			x := first(m.refs(t, m.input), 1)
 			was, is := eval(t, before, x), eval(t, g, x)
 			for i, v := range g.Outputs {
 				if d, size := worst(t, is[i], was[i]); !(d <= 1e-5*size) {
 					t.Errorf("%s: differs by %g from before, values up to %g", v.Name, d, size)
 				}
-				want := first(m.reference(t, g, v), 2)
+				want := first(m.reference(t, g, v), 1)
 				if d, size := worst(t, is[i], want); !(d <= 1e-4*max(1, size)) {
 					t.Errorf("%s: differs by %g from the reference, values up to %g", v.Name, d, size)
 				}

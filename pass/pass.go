@@ -40,11 +40,19 @@ func take(p *rewrite.Patch, old, v *ir.Value) {
 	if p.B.Err() != nil {
 		return
 	}
-	g, name := p.Graph(), old.Name
+	name := old.Name
+	p.Replace(old, v)
+	giveName(p.Graph(), name, old, v)
+	p.Note("%s", name)
+}
+
+// giveName moves old's name to v.
+func giveName(g *ir.Graph, name string, old, v *ir.Value) {
+	if v.Name == name {
+		return
+	}
 	g.Rename(old, g.UniqueName(name+"/replaced"))
 	g.Rename(v, name)
-	p.Replace(old, v)
-	p.Note("%s", name)
 }
 
 // bypass makes all consumers of old read v, which existed before. If old is an
@@ -61,9 +69,8 @@ func bypass(p *rewrite.Patch, old, v *ir.Value) bool {
 		return false
 	}
 	name, was := old.Name, v.Name
-	g.Rename(old, g.UniqueName(name+"/replaced"))
-	g.Rename(v, name)
 	p.Replace(old, v)
+	giveName(g, name, old, v)
 	p.Note("%s is %s, which takes its name", name, was)
 	return true
 }

@@ -1,0 +1,559 @@
+package pass
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/rewrite"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// ToQDQ replaces trainable fake-quantizers by QuantizeLinear and
+// DequantizeLinear in the layout that ONNX Runtime and OpenVINO run in int8:
+//
+//	weights      int8 constant, zero point 0 → DequantizeLinear along the quantizer's axis
+//	activations  QuantizeLinear → DequantizeLinear, uint8, one pair whose result fans out
+//	biases       int32 constant → DequantizeLinear, scale s_x·s_w[c], if input and weight are quantized
+//
+// Operators that only move values (MaxPool, Reshape, Concat of equals …) get the
+// same pair behind them as before them if a quantized operator follows: that
+// changes no value, and lets runtimes move uint8. A Conv or Gemm that is meant
+// to stay float between quantized neighbours gets a bias through
+// DequantizeLinear, without which ONNX Runtime would quantize its weight.
+//
+// The result computes what the graph computed up to the rounding of biases, at
+// most s_x·s_w[c]/2, and of quotients that lie within float32 rounding of a tie.
+// A bias that does not fit, because its channel's scale is tiny, widens that
+// scale: the points are rounded again.
+//
+// An activation's grid with fewer than 256 points gets a Clip in front, which
+// runtimes do not fuse. Errors, all together: quantizers of activations per
+// channel, grids of more than 256 points, parameters that are not stored.
+// Weights stored as uint8 (a grid that int8 cannot hold) are noted in the trace.
+//
+// Batch normalization should be folded before, see [FoldBatchNorm].
+func ToQDQ(g *ir.Graph, t *rewrite.Trace) error {
+	return run(g, t, []Pass{
+		{"quantize-activations", "activation quantizers become pairs of QuantizeLinear and DequantizeLinear", quantizeActivations},
+		{"propagate-pairs", "operators that only move values get the pair of their input", propagatePairs},
+		{"quantize-weights", "weight quantizers become integers with DequantizeLinear, biases int32", quantizeWeights},
+		{"guard-float", "layers that stay float are kept from being quantized by runtimes", guardFloat},
+	})
+}
+
+// Limits of the bias integers. Accumulators add at most K·255·127 to a bias, so
+// 2^30 keeps 32 bits from overflowing for every K below 33,000; and products of
+// scales below 2^-100 come near the end of float32.
+const (
+	maxBias      = 1 << 30
+	smallestStep = 0x1p-100
+)
+
+func quantizeActivations(g *ir.Graph, t *rewrite.Trace) error {
+	p := rewrite.New(g, "quantize-activations", t)
+	var errs []error
+	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
+		if !isQuantizer(n) || onWeights(n) {
+			continue
+		}
+		if err := activationPair(p, n); err != nil {
+			errs = append(errs, n.Wrap("quantize", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return p.Commit()
+}
+
+func activationPair(p *rewrite.Patch, n *ir.Node) error {
+	q, err := readQuantizer(n)
+	if err != nil {
+		return err
+	}
+	if len(q.grids) != 1 {
+		return fmt.Errorf("got a quantizer with %d channels on an activation, want one for the whole tensor: runtimes do not run others (the FakeQuantize form can)", len(q.grids))
+	}
+	grid := q.grids[0]
+	if grid.n > 255 || grid.zero < 0 || grid.zero > 255 {
+		return fmt.Errorf("got a grid of %d points with 0 at point %d, want at most 256 that contain 0", grid.n+1, grid.zero)
+	}
+	x, y, scale := n.In[0], n.Out[0], grid.step()
+	if off := math.Abs(float64(-grid.low*grid.s) - float64(grid.zero)); off > 0.01 {
+		p.Note("%s: 0 lies %.2f steps off the grid, which rounds other values than QuantizeLinear does", nodeName(n), off)
+	}
+	if top := float32(grid.max()) * scale; grid.n < 255 && !boundedBy(x, top) {
+		x = p.B.Op(op.Clip{}, n.Name+"/clip", x, nil, p.B.ConstF32(y.Name+"/high", top))
+		p.Note("%s: %d points need a Clip, which runtimes do not fuse", nodeName(n), grid.n+1)
+	}
+	s := p.B.ConstF32(y.Name+"/scale", scale)
+	z := p.B.Const(y.Name+"/zero_point", tensor.Scalar(uint8(grid.zero)))
+	take(p, y, pair(p, n.Name, y.Name, x, s, z))
+	return nil
+}
+
+// pair adds QuantizeLinear and DequantizeLinear behind x.
+func pair(p *rewrite.Patch, node, name string, x, scale, zero *ir.Value) *ir.Value {
+	k := p.B.Op(op.QuantizeLinear{Axis: 1}, node+"/quantize", x, scale, zero)
+	y := p.B.Op(op.DequantizeLinear{Axis: 1}, node+"/dequantize", k, scale, zero)
+	if p.B.Err() == nil {
+		g := p.Graph()
+		g.Rename(k, g.UniqueName(name+"/quantized"))
+	}
+	return y
+}
+
+// boundedBy reports whether x is never above top.
+func boundedBy(x *ir.Value, top float32) bool {
+	if x.Def == nil {
+		return false
+	}
+	switch x.Def.Op.(type) {
+	case op.Sigmoid, op.Softmax:
+		return top >= 1
+	case op.Clip:
+		hi, ok := scalar(x.Def.Input(2))
+		return ok && hi <= float64(top)
+	}
+	return false
+}
+
+// dequantized returns the scale and zero point of the whole-tensor
+// DequantizeLinear that computes v.
+func dequantized(v *ir.Value) (n *ir.Node, scale float32, zero int, ok bool) {
+	n, _, ok = producer[op.DequantizeLinear](v)
+	if !ok || n.In[0].IsStored() || !isConst(n.In[1]) || n.In[1].Data.Len() != 1 || n.In[1].Type.DType != tensor.Float32 {
+		return nil, 0, 0, false
+	}
+	if z := n.Input(2); z != nil {
+		ints, known := z.ConstInts()
+		if !known || len(ints) != 1 {
+			return nil, 0, 0, false
+		}
+		zero = ints[0]
+	}
+	return n, n.In[1].Data.F32()[0], zero, true
+}
+
+func trait(n *ir.Node) ir.QuantTrait {
+	if q, ok := n.Op.(ir.QuantTraited); ok {
+		return q.QuantTrait()
+	}
+	return ir.QuantFloat
+}
+
+func propagatePairs(g *ir.Graph, t *rewrite.Trace) error {
+	p := rewrite.New(g, "propagate-pairs", t)
+	feeds := feedQuantized(g)
+	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
+		from := pairToCopy(n)
+		if from == nil {
+			continue
+		}
+		for _, v := range n.Out {
+			if v == nil || !v.Type.DType.IsFloat() || !feeds[v.ID] {
+				continue
+			}
+			base, uses := v.Name, v.Uses()
+			p.Note("%s", base)
+			y := pair(p, base, base, v, from.In[1], from.Input(2))
+			if err := p.B.Err(); err != nil {
+				return err
+			}
+			for _, u := range append([]ir.Use(nil), uses...) {
+				if u.Node != y.Def.In[0].Def {
+					p.SetInput(u.Node, u.Port, y)
+				}
+			}
+		}
+	}
+	return p.Commit()
+}
+
+// pairToCopy returns the DequantizeLinear in front of an operator that only
+// moves values, if everything it moves lies on that grid.
+func pairToCopy(n *ir.Node) *ir.Node {
+	switch n.Op.(type) {
+	case op.QuantizeLinear, op.DequantizeLinear:
+		return nil
+	}
+	kind := trait(n)
+	if kind != ir.QuantAgnostic && kind != ir.QuantConcat || len(n.In) == 0 {
+		return nil
+	}
+	from, scale, zero, ok := dequantized(n.In[0])
+	if !ok {
+		return nil
+	}
+	for _, v := range n.In[1:] {
+		if v == nil || !v.Type.DType.IsFloat() {
+			continue
+		}
+		if _, s, z, ok := dequantized(v); ok && s == scale && z == zero {
+			continue
+		}
+		if c, ok := scalar(v); ok { // the filling of a Pad
+			k := c / float64(scale)
+			if k == math.Trunc(k) && k+float64(zero) >= 0 && k+float64(zero) <= 255 {
+				continue
+			}
+		}
+		return nil
+	}
+	return from
+}
+
+// feedQuantized returns which values an operator that runs on integers reads,
+// directly or through operators that only move values, by value ID.
+func feedQuantized(g *ir.Graph) []bool {
+	feeds := make([]bool, g.NumValues())
+	for _, n := range slices.Backward(g.Nodes()) {
+		on := false
+		switch trait(n) {
+		case ir.QuantInputs:
+			on = true
+		case ir.QuantAgnostic, ir.QuantConcat:
+			for _, v := range n.Out {
+				on = on || v != nil && feeds[v.ID]
+			}
+		}
+		if on {
+			for _, v := range n.In {
+				if v != nil {
+					feeds[v.ID] = true
+				}
+			}
+		}
+	}
+	return feeds
+}
+
+func quantizeWeights(g *ir.Graph, t *rewrite.Trace) error {
+	p := rewrite.New(g, "quantize-weights", t)
+	var errs []error
+	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
+		if !isQuantizer(n) || !onWeights(n) {
+			continue
+		}
+		if err := weightIntegers(p, n); err != nil {
+			errs = append(errs, n.Wrap("quantize", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return p.Commit()
+}
+
+// consumer is a layer that reads a quantized weight and whose input is
+// quantized with scale: its bias can be int32.
+type consumer struct {
+	node    *ir.Node
+	outAxis int
+	scale   float32
+	bias    []float64 // nil if it has none
+}
+
+// integerConsumers finds the layers whose bias follows from the weight's scale.
+func integerConsumers(w *ir.Value) []consumer {
+	var list []consumer
+	for _, u := range w.Uses() {
+		if u.Port != 1 {
+			continue
+		}
+		c := consumer{node: u.Node, outAxis: -1}
+		beta := float32(1)
+		switch o := u.Node.Op.(type) {
+		case op.Conv:
+			c.outAxis = 0
+		case op.ConvTranspose:
+			if o.Groups() == 1 {
+				c.outAxis = 1
+			}
+		case op.Gemm:
+			var alpha float32
+			if alpha, beta = o.Factors(); alpha != 1 {
+				continue
+			}
+			c.outAxis = 1
+			if o.TransB {
+				c.outAxis = 0
+			}
+		}
+		channels, known := outChannels(u.Node)
+		_, scale, _, ok := dequantized(u.Node.In[0])
+		if !ok || !known || c.outAxis < 0 {
+			continue
+		}
+		c.scale = scale
+		if b := u.Node.Input(2); b != nil {
+			t, ok := storedTensor(b)
+			if !ok {
+				continue
+			}
+			list32, ok := rowVector(t, channels)
+			if !ok {
+				continue
+			}
+			c.bias = make([]float64, channels)
+			for i, v := range list32 {
+				c.bias[i] = float64(v) * float64(beta)
+			}
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func weightIntegers(p *rewrite.Patch, n *ir.Node) error {
+	q, err := readQuantizer(n)
+	if err != nil {
+		return err
+	}
+	points, shape, err := q.points()
+	if err != nil {
+		return err
+	}
+	consumers := integerConsumers(n.Out[0])
+	steps := make([]float32, len(q.grids))
+	for i, grid := range q.grids {
+		if grid.n > 255 {
+			return fmt.Errorf("got a grid of %d points, want at most 256", grid.n+1)
+		}
+		steps[i] = grid.step()
+	}
+	q, steps = widen(p, q, points, shape, steps, consumers)
+
+	k, zeros, err := q.integers(points, shape)
+	if err != nil {
+		return err
+	}
+	if k.DType() != tensor.Int8 {
+		p.Note("%s: the weight needs uint8, which runtimes run slowly or in float", nodeName(n))
+	}
+	source := weightSource(n.In[0])
+	y := n.Out[0]
+	name := y.Name
+	if source != nil {
+		name = source.Name
+	}
+	value := replacement(p, source, ir.Constant, name, k)
+	perTensor := q.axis < 0
+	o := op.DequantizeLinear{Axis: 1}
+	scale, zero := tensor.From(steps, len(steps)), zeros
+	if perTensor {
+		scale, zero = scale.Reshape(), zeros.Reshape()
+	} else {
+		o.Axis = q.axis
+	}
+	w := p.B.Op(o, n.Name+"/dequantize", value, p.B.Const(name+"/scale", scale), p.B.Const(name+"/zero_point", zero))
+	take(p, y, w)
+	for _, c := range consumers {
+		if c.bias != nil && (perTensor || c.outAxis == q.axis) {
+			integerBias(p, c, steps)
+		}
+	}
+	return p.B.Err()
+}
+
+// widen returns steps that are large enough for the biases, and rounds the
+// points of the channels whose step grows. A channel without any point but 0
+// takes the step that suits its bias. A quantizer of the whole tensor gets
+// channels if one of them needs it.
+func widen(p *rewrite.Patch, q *quantizer, points []int, shape tensor.Shape, steps []float32, consumers []consumer) (*quantizer, []float32) {
+	for _, c := range consumers {
+		if c.bias == nil || q.axis >= 0 && q.axis != c.outAxis {
+			continue
+		}
+		of := (&quantizer{axis: c.outAxis}).channel(shape)
+		live := make([]bool, len(c.bias))
+		for i, k := range points {
+			live[of(i)] = live[of(i)] || k != 0
+		}
+		want := make([]float64, len(c.bias))
+		change := false
+		for i, b := range c.bias {
+			sx := float64(c.scale)
+			have := float64(steps[min(i, len(steps)-1)])
+			want[i] = max(math.Abs(b)/(maxBias*sx), smallestStep/sx)
+			if !live[i] { // any step does: one that gives the bias 24 bits
+				if want[i] = math.Abs(b) / (1 << 24 * sx); want[i] < smallestStep/sx {
+					want[i] = max(1, smallestStep/sx)
+				}
+				change = change || q.axis >= 0
+				continue
+			}
+			want[i] = max(want[i], have)
+			change = change || want[i] > have
+		}
+		if !change {
+			continue
+		}
+		wide := &quantizer{node: q.node, axis: c.outAxis, grids: make([]grid, len(want))}
+		next := make([]float32, len(want))
+		moved := 0
+		for i := range want {
+			wide.grids[i] = q.grids[min(i, len(q.grids)-1)]
+			next[i] = float32(want[i])
+			if live[i] && want[i] > float64(steps[min(i, len(steps)-1)]) {
+				next[i] = nextUp(next[i])
+				moved++
+			}
+		}
+		for i, k := range points {
+			if ch := of(i); live[ch] {
+				points[i] = int(math.RoundToEven(float64(k) * float64(steps[min(ch, len(steps)-1)]) / float64(next[ch])))
+			}
+		}
+		if moved > 0 {
+			p.Note("%s: the scale of %d channels grows so that their biases fit 32 bits", nodeName(c.node), moved)
+		}
+		q, steps = wide, next
+	}
+	return q, steps
+}
+
+func nextUp(x float32) float32 { return math.Nextafter32(x, float32(math.Inf(1))) }
+
+// integers returns the points as int8 with zero points 0, or, if they do not
+// fit, as uint8.
+func (q *quantizer) integers(points []int, shape tensor.Shape) (k, zeros *tensor.Tensor, err error) {
+	lo, hi := 0, 0
+	for _, v := range points {
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	if lo >= -128 && hi <= 127 {
+		out := make([]int8, len(points))
+		for i, v := range points {
+			out[i] = int8(v)
+		}
+		return tensor.From(out, shape...), tensor.From(make([]int8, len(q.grids)), len(q.grids)), nil
+	}
+	of := q.channel(shape)
+	out, z := make([]uint8, len(points)), make([]uint8, len(q.grids))
+	for i, g := range q.grids {
+		if g.zero < 0 || g.zero > 255 {
+			return nil, nil, fmt.Errorf("0 is point %d of the grid, want 0 to 255", g.zero)
+		}
+		z[i] = uint8(g.zero)
+	}
+	for i, v := range points {
+		v += int(z[of(i)])
+		if v < 0 || v > 255 {
+			return nil, nil, fmt.Errorf("weight %d is point %d of the grid, want 0 to 255", i, v)
+		}
+		out[i] = uint8(v)
+	}
+	return tensor.From(out, shape...), tensor.From(z, len(z)), nil
+}
+
+// integerBias makes a layer's bias int32 with the scale s_x·s_w, multiplied in
+// float32 as runtimes do.
+func integerBias(p *rewrite.Patch, c consumer, steps []float32) {
+	k := make([]int32, len(c.bias))
+	scale := make([]float32, len(steps))
+	for i, s := range steps {
+		scale[i] = float32(c.scale * s)
+	}
+	for i, b := range c.bias {
+		k[i] = int32(min(max(math.RoundToEven(b/float64(scale[min(i, len(scale)-1)])), -math.MaxInt32), math.MaxInt32))
+	}
+	old := c.node.In[2]
+	source := weightSource(old)
+	name := old.Name
+	if source != nil {
+		name = source.Name
+	}
+	value := replacement(p, source, ir.Constant, name, tensor.From(k, len(k)))
+	st := tensor.From(scale, len(scale))
+	o := op.DequantizeLinear{Axis: 0}
+	if len(scale) == 1 && len(k) != 1 {
+		st = st.Reshape()
+	}
+	b := p.B.Op(o, name+"/dequantize", value, p.B.Const(name+"/scale", st))
+	if p.B.Err() != nil {
+		return
+	}
+	p.SetInput(c.node, 2, b)
+	if o, ok := c.node.Op.(op.Gemm); ok {
+		o.Beta = 0
+		p.SetOp(c.node, o)
+	}
+}
+
+// guardFloat gives layers with float weights between quantized neighbours a
+// bias through DequantizeLinear.
+func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
+	p := rewrite.New(g, "guard-float", t)
+	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
+		switch n.Op.(type) {
+		case op.Conv, op.Gemm:
+		default:
+			continue
+		}
+		if !n.In[1].IsStored() {
+			continue
+		}
+		if _, _, _, ok := dequantized(n.In[0]); !ok || !quantizedNext(g, n.Out[0]) {
+			continue
+		}
+		channels, ok := outChannels(n)
+		if !ok {
+			continue
+		}
+		bias := make([]float32, channels)
+		if b := n.Input(2); b != nil {
+			t, ok := storedTensor(b)
+			if !ok {
+				continue // not an initializer: runtimes leave it alone
+			}
+			if bias, ok = rowVector(t, channels); !ok {
+				continue
+			}
+		}
+		c := consumer{node: n, scale: 1, bias: make([]float64, channels)}
+		steps := make([]float32, channels)
+		for i, b := range bias {
+			c.bias[i] = float64(b)
+			if o, ok := n.Op.(op.Gemm); ok {
+				_, beta := o.Factors()
+				c.bias[i] *= float64(beta)
+			}
+			if steps[i] = float32(math.Abs(c.bias[i]) / maxBias); steps[i] < smallestStep {
+				steps[i] = 1
+			}
+		}
+		if n.Input(2) == nil {
+			b := p.B.Const(nodeName(n)+"/bias", tensor.From(bias, channels))
+			m := p.B.Op(n.Op, n.Name, n.In[0], n.In[1], b)
+			if p.B.Err() != nil {
+				break
+			}
+			take(p, n.Out[0], m)
+			c.node = m.Def
+		}
+		integerBias(p, c, steps)
+		p.Note("%s stays float", nodeName(n))
+	}
+	return p.Commit()
+}
+
+// quantizedNext reports whether v goes to a QuantizeLinear alone, directly or
+// through a Relu or Clip.
+func quantizedNext(g *ir.Graph, v *ir.Value) bool {
+	u, ok := onlyUse(g, v)
+	if !ok {
+		return false
+	}
+	switch u.Node.Op.(type) {
+	case op.QuantizeLinear:
+		return true
+	case op.Relu, op.Clip:
+		return quantizedNext(g, u.Node.Out[0])
+	}
+	return false
+}
