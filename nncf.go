@@ -3,7 +3,6 @@ package nncf
 import (
 	"context"
 	"fmt"
-	"iter"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/data"
@@ -118,6 +117,12 @@ func Evaluate(ctx context.Context, g *ir.Graph, l *data.Loader, opt train.Option
 	return train.Evaluate(ctx, g, programs, native.Backend{}, opt, l)
 }
 
+// Run feeds batches to a graph and hands the wanted values to f, which must not
+// keep them.
+func Run(ctx context.Context, g *ir.Graph, want []*ir.Value, batches compress.Batches, opts engine.Options, f func(got []*tensor.Tensor) error) error {
+	return runner{opts}.Run(ctx, g, want, batches, f)
+}
+
 // runner runs graphs on the native engine; it is what compression initialises
 // with.
 type runner struct{ opts engine.Options }
@@ -125,7 +130,7 @@ type runner struct{ opts engine.Options }
 var _ compress.Runner = runner{}
 
 // Run implements [compress.Runner].
-func (r runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data iter.Seq2[[]*tensor.Tensor, error], f func([]*tensor.Tensor) error) (err error) {
+func (r runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data compress.Batches, f func([]*tensor.Tensor) error) (err error) {
 	programs := map[int]engine.Program{}
 	defer func() {
 		if e := train.CloseAll(programs); err == nil {

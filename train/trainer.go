@@ -91,6 +91,9 @@ type Trainer struct {
 	sums      []*tensor.Tensor // of accumulated gradients
 	squares   []float64
 	pending   int // batches accumulated since the last update
+
+	left  int // steps until after is called
+	after func()
 }
 
 // New returns a trainer of g's parameters. g is not changed; its inputs may
@@ -273,8 +276,8 @@ func (t *Trainer) Epoch(ctx context.Context, l *data.Loader, epoch, first int) (
 	steps := l.Len()
 	done = first
 	meter := newMeter(steps-first, t.opt.Progress)
-	for b, err := range l.BatchesFrom(ctx, epoch, first) {
-		if err == nil {
+	for b, err := range l.BatchesFrom(context.WithoutCancel(ctx), epoch, first) {
+		if err == nil && t.pending == 0 { // gradients accumulated so far would be lost
 			err = ctx.Err()
 		}
 		if err != nil {
@@ -286,7 +289,13 @@ func (t *Trainer) Epoch(ctx context.Context, l *data.Loader, epoch, first int) (
 			return meter.metrics(), done, fmt.Errorf("epoch %d, step %d: %w", epoch, done, err)
 		}
 		done++
+		if t.left--; t.left == 0 && t.after != nil {
+			t.after()
+		}
 		meter.add(r, Progress{Phase: "train", Epoch: epoch, Step: done, Steps: steps, LR: t.schedule.LR(at)})
+	}
+	if t.pending > 0 {
+		t.update(t.sums, float64(epoch+1), 1/float32(t.pending))
 	}
 	return meter.metrics(), done, ctx.Err()
 }
@@ -298,3 +307,18 @@ func (t *Trainer) Evaluate(ctx context.Context, l *data.Loader) (Metrics, error)
 
 // Schedule returns the learning-rate schedule.
 func (t *Trainer) Schedule() *Schedule { return t.schedule }
+
+// OptimizerState returns what [Optimizer.State] does.
+func (t *Trainer) OptimizerState() (step int, tensors []NamedTensor) { return t.optimizer.State() }
+
+// LoadOptimizerState restores it.
+func (t *Trainer) LoadOptimizerState(step int, tensors []NamedTensor) error {
+	return t.optimizer.LoadState(step, tensors)
+}
+
+// AfterSteps arranges for f to be called once, when n more steps are done.
+// Calling the result takes the arrangement back.
+func (t *Trainer) AfterSteps(n int, f func()) (cancel func()) {
+	t.left, t.after = n, f
+	return func() { t.after = nil }
+}

@@ -1,0 +1,82 @@
+package job
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/train"
+)
+
+// Result is what a run reports; it is printed as it is with --json.
+type Result struct {
+	Model   string        `json:"model"`
+	Samples int           `json:"samples"`
+	Metrics train.Metrics `json:"metrics"` // of the final model
+	Seconds float64       `json:"seconds"`
+	// Float is the model as it came in, Initialized the compressed one before
+	// fine-tuning, Compressed after it.
+	Float       *train.Metrics `json:"float,omitempty"`
+	Initialized *train.Metrics `json:"initialized,omitempty"`
+	Compressed  *train.Metrics `json:"compressed,omitempty"`
+
+	Epochs     []EpochResult        `json:"epochs,omitempty"`
+	Stage      compress.Stage       `json:"stage"`
+	Statistics *compress.Statistics `json:"statistics,omitempty"`
+	Export     *ExportReport        `json:"export,omitempty"`
+	Output     string               `json:"output,omitempty"`
+	Checkpoint string               `json:"checkpoint,omitempty"`
+}
+
+// EpochResult is one epoch of a run.
+type EpochResult struct {
+	Epoch   int           `json:"epoch"`
+	LR      float64       `json:"lr"`
+	Train   train.Metrics `json:"train"`
+	Eval    train.Metrics `json:"eval"`
+	Seconds float64       `json:"seconds"`
+	Best    bool          `json:"best"`
+}
+
+// WriteTable writes the result for people.
+func (r *Result) WriteTable(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(format string, args ...any) { fmt.Fprintf(tw, format+"\n", args...) }
+	row("\ntop-1\ttop-5\tloss\tsamples")
+	for _, l := range []struct {
+		name string
+		m    *train.Metrics
+	}{{"float", r.Float}, {"compressed, initialised", r.Initialized}, {"compressed, fine-tuned", r.Compressed}} {
+		if l.m != nil {
+			row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", l.name, l.m.Top1, l.m.Top5, l.m.Loss, l.m.Samples)
+		}
+	}
+	if r.Float == nil && r.Compressed == nil {
+		row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", "model", r.Metrics.Top1, r.Metrics.Top5, r.Metrics.Loss, r.Metrics.Samples)
+	}
+	if e := r.Export; e != nil {
+		row("")
+		row("bits\t%s", e.Bits)
+		row("size\t%s (float %s)", size(e.Bytes), size(e.FloatBytes))
+		row("export differs from simulation\tat most %.2g of the largest output, %d of %d predictions", e.MaxRelativeDifference, e.Disagreements, e.Compared)
+	}
+	if r.Output != "" {
+		row("model\t%s", r.Output)
+	}
+	if r.Checkpoint != "" {
+		row("checkpoint\t%s", r.Checkpoint)
+	}
+	row("time\t%.1f s", r.Seconds)
+	return tw.Flush()
+}
+
+func size(n int64) string {
+	switch {
+	case n >= 10<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d B", n)
+}
