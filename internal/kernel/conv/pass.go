@@ -18,9 +18,14 @@ type phase struct {
 	taps []int // kh·KW + kw, in the order of their use
 }
 
-// row returns which row of the packed weights of a block holds tap t and input
-// channel i of icg.
-func (ph *phase) row(t, i, icg int) int { return t*icg + i }
+// packedRow returns which row of the packed weights of a block holds tap t and
+// input channel i.
+func (p *pass) packedRow(t, i int) int {
+	if p.reuse { // [kh][ic][kw]
+		return (t/3*p.icg+i)*3 + t%3
+	}
+	return t*p.icg + i
+}
 
 // A block is the output channels one tile covers: c0 … c0+width of group g.
 type block struct {
@@ -47,7 +52,8 @@ type pass struct {
 	minH, maxH, minW, maxW int // tap offsets over all phases
 	direct                 bool
 
-	set *tile.Set
+	set   *tile.Set
+	reuse bool // 3-wide kernels at step 1 use the reuse kernels
 	cut
 }
 
@@ -96,7 +102,13 @@ func (p *pass) scratch() int {
 func (p *pass) build(hs, ws axis.Axis, groups, kw int) {
 	p.stepH, p.ostepH, p.stepW, p.ostepW = hs.Step, hs.OutStep, ws.Step, ws.OutStep
 	p.groups, p.icg = groups, p.ic/groups
-	p.blocks, p.padded = blocks(p.set, groups, p.oc/groups)
+	nv := p.set.Vectors(p.oc / groups)
+	if groups == 1 && p.stepW == 1 && threeWide(ws) {
+		if r := p.set.ReuseVectors(p.oc, ws.Phases[0].N); r > 0 {
+			nv, p.reuse = r, true
+		}
+	}
+	p.blocks, p.padded = blocks(p.set.Lanes, nv, groups, p.oc/groups)
 	first := true
 	inside := true
 	for _, h := range hs.Phases {
@@ -127,6 +139,12 @@ func (p *pass) build(hs, ws axis.Axis, groups, kw int) {
 	p.direct = inside
 }
 
+// threeWide reports whether all outputs of an axis have three neighbouring taps.
+func threeWide(a axis.Axis) bool {
+	t := a.Phases[0].Taps
+	return len(a.Phases) == 1 && len(t) == 3 && t[1].Off == t[0].Off+1 && t[2].Off == t[0].Off+2
+}
+
 // segments fills in the segment tables for a window of pitch pixels per row.
 func (p *pass) segments(pitch int) {
 	for i := range p.phases {
@@ -140,7 +158,10 @@ func (p *pass) segments(pitch int) {
 			merged = merged && tw[j].Off == tw[j-1].Off+1
 		}
 		ph.run, ph.seg = p.icg, nil
-		if merged {
+		switch {
+		case p.reuse:
+			tw = tw[:1]
+		case merged:
 			ph.run, tw = len(tw)*p.ic, tw[:1]
 		}
 		for _, h := range ph.h.Taps {
@@ -153,14 +174,13 @@ func (p *pass) segments(pitch int) {
 
 // blocks cuts the output channels of each group into tiles. The last block of
 // a group may have fewer vectors and unused lanes.
-func blocks(set *tile.Set, groups, ocg int) (bs []block, padded int) {
-	nv := set.Vectors(ocg)
-	nr := nv * set.Lanes
+func blocks(lanes, nv, groups, ocg int) (bs []block, padded int) {
+	nr := nv * lanes
 	for g := range groups {
 		for c := 0; c < ocg; c += nr {
 			b := block{g: g, c0: g*ocg + c, width: min(nr, ocg-c), pad: padded}
-			b.nv = (b.width + set.Lanes - 1) / set.Lanes
-			padded += b.nv * set.Lanes
+			b.nv = (b.width + lanes - 1) / lanes
+			padded += b.nv * lanes
 			bs = append(bs, b)
 		}
 	}
@@ -247,13 +267,16 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 		a.CS = a.YS
 	}
 	mrMax := p.set.MaxMR(b.nv)
+	if p.reuse {
+		mrMax = p.set.MaxReuse(b.nv)
+	}
 	cols := c1 - t.c0
 	xg := b.g * p.icg
 	for n := t.n0; n < t.n1; n++ {
 		for q := t.q0; q < q1; q++ {
 			xrow := (n-t.n0)*image + (q-t.q0)*p.stepH*pitch*p.ic + xg
 			yrow := ((n*p.oh+ph.h.First+q*p.ostepH)*p.ow+ph.w.First+t.c0*p.ostepW)*p.oc + b.c0
-			if 2*cols <= mrMax && q+1 < q1 {
+			if 2*cols <= mrMax && q+1 < q1 && !p.reuse {
 				// a tile of two short rows
 				a.X0, a.X1 = unsafe.Pointer(&win[xrow]), unsafe.Pointer(&win[xrow+p.stepH*pitch*p.ic])
 				a.Y0, a.Y1 = unsafe.Pointer(&o.y[yrow]), unsafe.Pointer(&o.y[yrow+p.ostepH*p.ow*p.oc])
@@ -276,7 +299,11 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 				if o.fuse.Accumulate {
 					a.C0, a.C1 = a.Y0, a.Y1
 				}
-				p.set.Dot(mr, b.nv, &a)
+				if p.reuse {
+					p.set.Reuse(mr, b.nv, &a)
+				} else {
+					p.set.Dot(mr, b.nv, &a)
+				}
 				xrow += mr * p.stepW * p.ic
 				yrow += mr * p.ostepW * p.oc
 				left -= mr
@@ -356,7 +383,7 @@ func (p *pass) packForward(dst, w []float32, b block, at locator, taps int) {
 		n := min(packRows, ph.k-k)
 		p.set.Transpose(buf[:], nr, w[k:], at.out, b.width, n)
 		for r := range n {
-			put(d[ph.row(t, i, p.icg)*nr:][:nr], buf[r*nr:], b.width)
+			put(d[p.packedRow(t, i)*nr:][:nr], buf[r*nr:], b.width)
 			if t++; t == taps {
 				i, t = i+1, 0
 			}
@@ -385,7 +412,7 @@ func (p *pass) packBackward(dst, w []float32, b block, at locator, taps int) {
 					if tap -= t0; tap < 0 || tap >= packRows {
 						continue
 					}
-					put(d[ph.row(t, i, p.icg)*nr:][:nr], rows[tap*nr:], b.width)
+					put(d[p.packedRow(t, i)*nr:][:nr], rows[tap*nr:], b.width)
 				}
 			}
 		}

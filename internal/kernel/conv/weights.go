@@ -61,6 +61,7 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 	p.phases = slices.Clone(p.phases)
 	p.divide(0)
 	p.nblk = 1 // units are not cut by blocks
+	p.reuse = false
 	if p.direct && p.nh == 1 {
 		_, p.col = pieces(p.nw, max(p.col, innerPixels))
 		p.ncol = ceilDiv(p.nw, p.col)

@@ -534,5 +534,240 @@ func f32_outer_5x64_avx512(a *OuterArgs)
 //go:noescape
 func f32_outer_6x64_avx512(a *OuterArgs)
 
+// f32_reuse_1x16_avx512 is reuseGeneric for 1 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_1x16_avx512(a *DotArgs)
+
+// f32_reuse_2x16_avx512 is reuseGeneric for 2 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_2x16_avx512(a *DotArgs)
+
+// f32_reuse_3x16_avx512 is reuseGeneric for 3 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_3x16_avx512(a *DotArgs)
+
+// f32_reuse_4x16_avx512 is reuseGeneric for 4 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_4x16_avx512(a *DotArgs)
+
+// f32_reuse_5x16_avx512 is reuseGeneric for 5 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_5x16_avx512(a *DotArgs)
+
+// f32_reuse_6x16_avx512 is reuseGeneric for 6 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_6x16_avx512(a *DotArgs)
+
+// f32_reuse_7x16_avx512 is reuseGeneric for 7 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_7x16_avx512(a *DotArgs)
+
+// f32_reuse_8x16_avx512 is reuseGeneric for 8 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_8x16_avx512(a *DotArgs)
+
+// f32_reuse_9x16_avx512 is reuseGeneric for 9 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_9x16_avx512(a *DotArgs)
+
+// f32_reuse_10x16_avx512 is reuseGeneric for 10 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_10x16_avx512(a *DotArgs)
+
+// f32_reuse_11x16_avx512 is reuseGeneric for 11 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_11x16_avx512(a *DotArgs)
+
+// f32_reuse_12x16_avx512 is reuseGeneric for 12 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_12x16_avx512(a *DotArgs)
+
+// f32_reuse_13x16_avx512 is reuseGeneric for 13 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_13x16_avx512(a *DotArgs)
+
+// f32_reuse_14x16_avx512 is reuseGeneric for 14 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_14x16_avx512(a *DotArgs)
+
+// f32_reuse_15x16_avx512 is reuseGeneric for 15 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_15x16_avx512(a *DotArgs)
+
+// f32_reuse_16x16_avx512 is reuseGeneric for 16 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_16x16_avx512(a *DotArgs)
+
+// f32_reuse_17x16_avx512 is reuseGeneric for 17 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_17x16_avx512(a *DotArgs)
+
+// f32_reuse_18x16_avx512 is reuseGeneric for 18 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_18x16_avx512(a *DotArgs)
+
+// f32_reuse_19x16_avx512 is reuseGeneric for 19 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_19x16_avx512(a *DotArgs)
+
+// f32_reuse_20x16_avx512 is reuseGeneric for 20 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_20x16_avx512(a *DotArgs)
+
+// f32_reuse_21x16_avx512 is reuseGeneric for 21 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_21x16_avx512(a *DotArgs)
+
+// f32_reuse_22x16_avx512 is reuseGeneric for 22 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_22x16_avx512(a *DotArgs)
+
+// f32_reuse_23x16_avx512 is reuseGeneric for 23 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_23x16_avx512(a *DotArgs)
+
+// f32_reuse_24x16_avx512 is reuseGeneric for 24 rows and 1 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_24x16_avx512(a *DotArgs)
+
+// f32_reuse_1x32_avx512 is reuseGeneric for 1 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_1x32_avx512(a *DotArgs)
+
+// f32_reuse_2x32_avx512 is reuseGeneric for 2 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_2x32_avx512(a *DotArgs)
+
+// f32_reuse_3x32_avx512 is reuseGeneric for 3 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_3x32_avx512(a *DotArgs)
+
+// f32_reuse_4x32_avx512 is reuseGeneric for 4 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_4x32_avx512(a *DotArgs)
+
+// f32_reuse_5x32_avx512 is reuseGeneric for 5 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_5x32_avx512(a *DotArgs)
+
+// f32_reuse_6x32_avx512 is reuseGeneric for 6 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_6x32_avx512(a *DotArgs)
+
+// f32_reuse_7x32_avx512 is reuseGeneric for 7 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_7x32_avx512(a *DotArgs)
+
+// f32_reuse_8x32_avx512 is reuseGeneric for 8 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_8x32_avx512(a *DotArgs)
+
+// f32_reuse_9x32_avx512 is reuseGeneric for 9 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_9x32_avx512(a *DotArgs)
+
+// f32_reuse_10x32_avx512 is reuseGeneric for 10 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_10x32_avx512(a *DotArgs)
+
+// f32_reuse_11x32_avx512 is reuseGeneric for 11 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_11x32_avx512(a *DotArgs)
+
+// f32_reuse_12x32_avx512 is reuseGeneric for 12 rows and 2 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_12x32_avx512(a *DotArgs)
+
+// f32_reuse_1x48_avx512 is reuseGeneric for 1 rows and 3 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_1x48_avx512(a *DotArgs)
+
+// f32_reuse_2x48_avx512 is reuseGeneric for 2 rows and 3 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_2x48_avx512(a *DotArgs)
+
+// f32_reuse_3x48_avx512 is reuseGeneric for 3 rows and 3 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_3x48_avx512(a *DotArgs)
+
+// f32_reuse_4x48_avx512 is reuseGeneric for 4 rows and 3 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_4x48_avx512(a *DotArgs)
+
+// f32_reuse_5x48_avx512 is reuseGeneric for 5 rows and 3 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_5x48_avx512(a *DotArgs)
+
+// f32_reuse_6x48_avx512 is reuseGeneric for 6 rows and 3 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_6x48_avx512(a *DotArgs)
+
+// f32_reuse_7x48_avx512 is reuseGeneric for 7 rows and 3 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_7x48_avx512(a *DotArgs)
+
+// f32_reuse_1x64_avx512 is reuseGeneric for 1 rows and 4 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_1x64_avx512(a *DotArgs)
+
+// f32_reuse_2x64_avx512 is reuseGeneric for 2 rows and 4 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_2x64_avx512(a *DotArgs)
+
+// f32_reuse_3x64_avx512 is reuseGeneric for 3 rows and 4 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_3x64_avx512(a *DotArgs)
+
+// f32_reuse_4x64_avx512 is reuseGeneric for 4 rows and 4 vectors of 16 lanes.
+//
+//go:noescape
+func f32_reuse_4x64_avx512(a *DotArgs)
+
 // f32_peak_avx512 runs n times 12 multiply-adds of 16 lanes on registers.
 func f32_peak_avx512(n int)

@@ -14,6 +14,12 @@ var avx512Set = &Set{
 		3: {nil, f32_dot_1x48_avx512, f32_dot_2x48_avx512, f32_dot_3x48_avx512, f32_dot_4x48_avx512, f32_dot_5x48_avx512, f32_dot_6x48_avx512, f32_dot_7x48_avx512, f32_dot_8x48_avx512, f32_dot_9x48_avx512},
 		4: {nil, f32_dot_1x64_avx512, f32_dot_2x64_avx512, f32_dot_3x64_avx512, f32_dot_4x64_avx512, f32_dot_5x64_avx512, f32_dot_6x64_avx512},
 	},
+	reuse: [MaxNV + 1][]func(*DotArgs){
+		1: {nil, f32_reuse_1x16_avx512, f32_reuse_2x16_avx512, f32_reuse_3x16_avx512, f32_reuse_4x16_avx512, f32_reuse_5x16_avx512, f32_reuse_6x16_avx512, f32_reuse_7x16_avx512, f32_reuse_8x16_avx512, f32_reuse_9x16_avx512, f32_reuse_10x16_avx512, f32_reuse_11x16_avx512, f32_reuse_12x16_avx512, f32_reuse_13x16_avx512, f32_reuse_14x16_avx512, f32_reuse_15x16_avx512, f32_reuse_16x16_avx512, f32_reuse_17x16_avx512, f32_reuse_18x16_avx512, f32_reuse_19x16_avx512, f32_reuse_20x16_avx512, f32_reuse_21x16_avx512, f32_reuse_22x16_avx512, f32_reuse_23x16_avx512, f32_reuse_24x16_avx512},
+		2: {nil, f32_reuse_1x32_avx512, f32_reuse_2x32_avx512, f32_reuse_3x32_avx512, f32_reuse_4x32_avx512, f32_reuse_5x32_avx512, f32_reuse_6x32_avx512, f32_reuse_7x32_avx512, f32_reuse_8x32_avx512, f32_reuse_9x32_avx512, f32_reuse_10x32_avx512, f32_reuse_11x32_avx512, f32_reuse_12x32_avx512},
+		3: {nil, f32_reuse_1x48_avx512, f32_reuse_2x48_avx512, f32_reuse_3x48_avx512, f32_reuse_4x48_avx512, f32_reuse_5x48_avx512, f32_reuse_6x48_avx512, f32_reuse_7x48_avx512},
+		4: {nil, f32_reuse_1x64_avx512, f32_reuse_2x64_avx512, f32_reuse_3x64_avx512, f32_reuse_4x64_avx512},
+	},
 	outer: [MaxNV + 1][]func(*OuterArgs){
 		1: {nil, f32_outer_1x16_avx512, f32_outer_2x16_avx512, f32_outer_3x16_avx512, f32_outer_4x16_avx512, f32_outer_5x16_avx512, f32_outer_6x16_avx512, f32_outer_7x16_avx512, f32_outer_8x16_avx512, f32_outer_9x16_avx512, f32_outer_10x16_avx512, f32_outer_11x16_avx512, f32_outer_12x16_avx512, f32_outer_13x16_avx512, f32_outer_14x16_avx512, f32_outer_15x16_avx512, f32_outer_16x16_avx512, f32_outer_17x16_avx512, f32_outer_18x16_avx512, f32_outer_19x16_avx512, f32_outer_20x16_avx512, f32_outer_21x16_avx512, f32_outer_22x16_avx512, f32_outer_23x16_avx512, f32_outer_24x16_avx512},
 		2: {nil, f32_outer_1x32_avx512, f32_outer_2x32_avx512, f32_outer_3x32_avx512, f32_outer_4x32_avx512, f32_outer_5x32_avx512, f32_outer_6x32_avx512, f32_outer_7x32_avx512, f32_outer_8x32_avx512, f32_outer_9x32_avx512, f32_outer_10x32_avx512, f32_outer_11x32_avx512, f32_outer_12x32_avx512, f32_outer_13x32_avx512, f32_outer_14x32_avx512},

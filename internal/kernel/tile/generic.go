@@ -51,6 +51,37 @@ func dotGeneric(a *DotArgs, mr, nv, lanes int) {
 	}
 }
 
+// reuseGeneric defines the reuse kernels, for any tile.
+func reuseGeneric(a *DotArgs, mr, nv, lanes int) {
+	nr := nv * lanes
+	width := nr - lanes + a.Tail
+	seg := unsafe.Slice((*int)(a.Seg), a.NSeg)
+	var buf [64]float32
+	acc := buf[:nr]
+	for m := range mr {
+		clear(acc)
+		if a.C0 != nil {
+			copy(acc, floats(row(a.C0, a.C1, a.CS, m, mr), 0, width))
+		}
+		w := floats(a.W, 0, a.NSeg*a.Run*3*nr)
+		for _, s := range seg {
+			for k := range a.Run {
+				for j := range 3 {
+					xv := *at(a.X0, (m+j)*a.XS+s+4*k)
+					for v, wv := range w[:nr] {
+						acc[v] += xv * wv
+					}
+					w = w[nr:]
+				}
+			}
+		}
+		if a.Clip != 0 {
+			clip(acc, a.Lo, a.Hi)
+		}
+		copy(floats(row(a.Y0, a.Y1, a.YS, m, mr), 0, width), acc)
+	}
+}
+
 // clip bounds y in place. Comparisons are written so that NaN passes, as in
 // the assembly.
 func clip(y []float32, lo, hi float32) {

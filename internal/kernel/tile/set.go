@@ -20,6 +20,7 @@ type Set struct {
 	Lanes    int         // L
 
 	dot   [MaxNV + 1][]func(*DotArgs) // [NV][MR]
+	reuse [MaxNV + 1][]func(*DotArgs)
 	outer [MaxNV + 1][]func(*OuterArgs)
 
 	transpose func(*TransposeArgs)
@@ -45,13 +46,30 @@ func (s *Set) MaxMR(nv int) int { return max(0, len(s.dot[nv])-1) }
 // Vectors chooses NV for panels of n columns: the fewest loads and unused lanes
 // per multiplication.
 func (s *Set) Vectors(n int) int {
+	// a multiply-add per vector and row, half a slot per load
+	return s.vectors(n, s.MaxMR, func(v int) float64 { return float64(v) + 0.5*(1+float64(v)/float64(s.MaxMR(v))) })
+}
+
+// ReuseVectors is Vectors for reuse kernels and rows of cols pixels; 0 if
+// there are no reuse kernels.
+func (s *Set) ReuseVectors(n, cols int) int {
+	if s.MaxReuse(1) == 0 {
+		return 0
+	}
+	return s.vectors(n, s.MaxReuse, func(v int) float64 {
+		tiles := (cols + s.MaxReuse(v) - 1) / s.MaxReuse(v)
+		mr := float64(cols) / float64(max(1, tiles))
+		return float64(3*v) + 0.5*(mr+2+float64(3*v))/mr
+	})
+}
+
+// vectors minimizes the cost of covering n columns by panels.
+func (s *Set) vectors(n int, most func(nv int) int, panel func(nv int) float64) int {
 	best, bestCost := 1, 0.0
 	for nv := 1; nv <= MaxNV; nv++ {
-		if s.MaxMR(nv) == 0 {
+		if most(nv) == 0 {
 			continue
 		}
-		// a multiply-add per vector and row, half a slot per load
-		panel := func(v int) float64 { return float64(v) + 0.5*(1+float64(v)/float64(s.MaxMR(v))) }
 		nr := nv * s.Lanes
 		cost := float64(n/nr) * panel(nv)
 		if rest := n % nr; rest > 0 {
@@ -66,6 +84,13 @@ func (s *Set) Vectors(n int) int {
 
 // Dot runs the dot kernel of tile mr × nv.
 func (s *Set) Dot(mr, nv int, a *DotArgs) { s.dot[nv][mr](noescape(a)) }
+
+// MaxReuse returns the largest MR of reuse kernels with nv vectors, 0 if there
+// are none.
+func (s *Set) MaxReuse(nv int) int { return max(0, len(s.reuse[nv])-1) }
+
+// Reuse runs the reuse kernel of tile mr × nv.
+func (s *Set) Reuse(mr, nv int, a *DotArgs) { s.reuse[nv][mr](noescape(a)) }
 
 // Outer runs the outer kernel of tile mr × nv.
 func (s *Set) Outer(mr, nv int, a *OuterArgs) { s.outer[nv][mr](noescape(a)) }
@@ -125,16 +150,17 @@ func ForLevel(l cpu.Level) *Set {
 
 var genericSet = &Set{
 	Name: "generic", Level: cpu.Generic, Lanes: genericLanes,
-	dot:       [MaxNV + 1][]func(*DotArgs){1: genericDots()},
+	dot:       [MaxNV + 1][]func(*DotArgs){1: genericDots(dotGeneric)},
+	reuse:     [MaxNV + 1][]func(*DotArgs){1: genericDots(reuseGeneric)},
 	outer:     [MaxNV + 1][]func(*OuterArgs){1: genericOuters()},
 	transpose: transposeGeneric,
 	peak:      peakGeneric, peakMACs: 8,
 }
 
-func genericDots() []func(*DotArgs) {
+func genericDots(dot func(a *DotArgs, mr, nv, lanes int)) []func(*DotArgs) {
 	f := make([]func(*DotArgs), genericMR+1)
 	for mr := 1; mr <= genericMR; mr++ {
-		f[mr] = func(a *DotArgs) { dotGeneric(a, mr, 1, genericLanes) }
+		f[mr] = func(a *DotArgs) { dot(a, mr, 1, genericLanes) }
 	}
 	return f
 }

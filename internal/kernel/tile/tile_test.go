@@ -140,6 +140,87 @@ func TestDot(t *testing.T) {
 	})
 }
 
+func TestReuse(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 1))
+	for _, s := range supported(t) {
+		for nv := 1; nv <= MaxNV; nv++ {
+			for mr := 1; mr <= s.MaxReuse(nv); mr++ {
+				t.Run(fmt.Sprintf("impl=%s/%dx%d", s.Name, mr, nv*s.Lanes), func(t *testing.T) {
+					for trial := range 12 {
+						testReuse(t, rng, s, mr, nv, trial)
+					}
+				})
+			}
+		}
+	}
+}
+
+func testReuse(t *testing.T, rng *rand.Rand, s *Set, mr, nv, trial int) {
+	nr := nv * s.Lanes
+	half := (mr + 1) / 2
+	run, nseg := 1+rng.IntN(7), 1+rng.IntN(3)
+	tail := 1 + rng.IntN(s.Lanes)
+	if trial%3 == 0 {
+		tail = s.Lanes
+	}
+	width := nr - s.Lanes + tail
+	xs, ys, gap := run+rng.IntN(3), width+rng.IntN(3), rng.IntN(7)
+	x, _ := guarded(rng, (mr+1)*xs+(nseg-1)*gap+run, 1)
+	w, _ := guarded(rng, nseg*run*3*nr, 2)
+	y, yall := guarded(rng, (mr-1)*ys+width, 3)
+	bias, _ := guarded(rng, width, 1)
+	seg := make([]int, nseg)
+	for i := range seg {
+		seg[i] = 4 * i * gap
+	}
+	before := append([]float32(nil), y...)
+	a := DotArgs{X0: ptr(x, 0), XS: 4 * xs, W: ptr(w, 0), Seg: unsafe.Pointer(&seg[0]), NSeg: nseg, Run: run,
+		Y0: ptr(y, 0), Y1: ptr(y, min(half, mr-1)*ys), YS: 4 * ys, Tail: tail, Lo: -1, Hi: 0.75}
+	mode := trial % 4
+	switch mode {
+	case 1:
+		a.C0, a.C1 = ptr(bias, 0), ptr(bias, 0)
+	case 2:
+		a.C0, a.C1, a.CS = a.Y0, a.Y1, a.YS
+	case 3:
+		a.Clip = 1
+	}
+	s.Reuse(mr, nv, &a)
+	for i := range y {
+		m, v := i/ys, i%ys
+		if v >= width {
+			if y[i] != before[i] {
+				t.Fatalf("wrote y[%d,%d], beyond width %d", m, v, width)
+			}
+			continue
+		}
+		want := 0.0
+		switch mode {
+		case 1:
+			want = float64(bias[v])
+		case 2:
+			want = float64(before[i])
+		}
+		mag := math.Abs(want)
+		for sg := range nseg {
+			for k := range run {
+				for j := range 3 {
+					p := float64(x[(m+j)*xs+sg*gap+k]) * float64(w[((sg*run+k)*3+j)*nr+v])
+					want += p
+					mag += math.Abs(p)
+				}
+			}
+		}
+		if mode == 3 {
+			want = min(max(want, -1), 0.75)
+		}
+		if bound := float64(3*nseg*run+2) * 0x1p-24 * mag; !(math.Abs(float64(y[i])-want) <= bound) {
+			t.Fatalf("mode %d, tail %d, run %d×%d: y[%d,%d] = %v, want %v ± %v", mode, tail, nseg, run, m, v, y[i], want, bound)
+		}
+	}
+	outside(t, "y", y, yall, 3)
+}
+
 func TestOuter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 1))
 	each(t, func(t *testing.T, s *Set, mr, nv int) {

@@ -27,14 +27,14 @@ type isa struct {
 	// maxMR is, by number of vectors, the most rows of a tile: MR·NV
 	// accumulators, NV weights and one or two broadcasts fill the registers.
 	maxMR [5]int
-	// reuse lists the rows of the kernels that keep three taps of a 3-wide
-	// kernel in registers, by number of vectors.
-	reuse [5][]int
+	// maxReuse is the same for kernels that keep three weights per vector;
+	// with 16 registers they gain nothing.
+	maxReuse [5]int
 }
 
 var isas = []isa{
 	{name: "avx2", lanes: 8, maxMR: [5]int{0, 12, 6, 4}},
-	{name: "avx512", lanes: 16, maxMR: [5]int{0, 24, 14, 9, 6}},
+	{name: "avx512", lanes: 16, maxMR: [5]int{0, 24, 14, 9, 6}, maxReuse: [5]int{0, 24, 12, 7, 4}},
 }
 
 func main() {
@@ -57,6 +57,11 @@ func main() {
 		for nv, most := range s.maxMR {
 			for mr := 1; mr <= most; mr++ {
 				g.outer(mr, nv)
+			}
+		}
+		for nv, most := range s.maxReuse {
+			for mr := 1; mr <= most; mr++ {
+				g.reuse(mr, nv)
 			}
 		}
 		g.peak()
@@ -155,30 +160,24 @@ const (
 	dotHi = dotLo + 4
 )
 
-// dot writes the kernel for a tile of mr rows and nv vectors.
-func (g *generator) dot(mr, nv int) {
-	a := g.Begin(g.kernel("dot", mr, nv), "DotArgs", fmt.Sprintf("%s is dotGeneric for %d rows and %d vectors of %d lanes.", g.kernel("dot", mr, nv), mr, nv, g.Lanes))
-	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
-	acc := g.Vecs(mr * nv)
+// initial emits the start of a dot kernel: acc = c, or zero.
+func (g *generator) initial(mr, nv int, arg func(int) Mem, acc []reg.VecVirtual) {
 	vb := g.Bytes()
-
 	zero, start := g.NewLabel("zero"), g.NewLabel("start")
 	c := g.GP64()
 	g.MOVQ(arg(dotC0), c)
 	g.TESTQ(c, c)
 	g.JEQ(LabelRef(zero))
-	{
-		mask := g.Tail(arg(dotTail))
-		c1 := g.GP64()
-		g.MOVQ(arg(dotC1), c1)
-		r := g.newRows(mr, arg(dotCS), c, c1)
-		for m := range mr {
-			for v := range nv {
-				if v == nv-1 {
-					g.LoadMasked(r.at(m, v*vb), mask, acc[m*nv+v])
-				} else {
-					g.VMOVUPS(r.at(m, v*vb), acc[m*nv+v])
-				}
+	mask := g.Tail(arg(dotTail))
+	c1 := g.GP64()
+	g.MOVQ(arg(dotC1), c1)
+	r := g.newRows(mr, arg(dotCS), c, c1)
+	for m := range mr {
+		for v := range nv {
+			if v == nv-1 {
+				g.LoadMasked(r.at(m, v*vb), mask, acc[m*nv+v])
+			} else {
+				g.VMOVUPS(r.at(m, v*vb), acc[m*nv+v])
 			}
 		}
 	}
@@ -188,71 +187,11 @@ func (g *generator) dot(mr, nv int) {
 		g.VXORPS(v, v, v)
 	}
 	g.Label(start)
+}
 
-	x0, x1, w, seg, nseg, n := g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64()
-	g.MOVQ(arg(dotW), w)
-	g.MOVQ(arg(dotSeg), seg)
-	g.MOVQ(arg(dotNSeg), nseg)
-	x := g.newRows(mr, arg(dotXS), x0, x1)
-	wv := g.Vecs(nv)
-	// two broadcasts in turn where registers allow
-	bc := g.Vecs(min(2, g.Registers()-len(acc)-nv))
-	step := func(u int) {
-		for v := range nv {
-			g.VMOVUPS(Mem{Base: w, Disp: (u*nv + v) * vb}, wv[v])
-		}
-		for m := range mr {
-			if nv == 1 && g.Lanes == 16 {
-				g.VFMADD231PS_BCST(x.at(m, 4*u), wv[0], acc[m])
-				continue
-			}
-			b := bc[m%len(bc)]
-			g.VBROADCASTSS(x.at(m, 4*u), b)
-			for v := range nv {
-				g.VFMADD231PS(b, wv[v], acc[m*nv+v])
-			}
-		}
-	}
-	next := func(u int) {
-		g.ADDQ(Imm(uint64(4*u)), x0)
-		if mr > 1 {
-			g.ADDQ(Imm(uint64(4*u)), x1)
-		}
-		g.ADDQ(U32(uint32(u*nv*vb)), w)
-	}
-	const unroll = 4
-	segment, four, rest, single, done := g.NewLabel("segment"), g.NewLabel("four"), g.NewLabel("rest"), g.NewLabel("single"), g.NewLabel("done")
-	g.Label(segment)
-	g.MOVQ(Mem{Base: seg}, x0)
-	if mr > 1 {
-		g.MOVQ(x0, x1)
-		g.ADDQ(arg(dotX1), x1)
-	}
-	g.ADDQ(arg(dotX0), x0)
-	g.MOVQ(arg(dotRun), n)
-	g.SUBQ(Imm(unroll), n)
-	g.JLT(LabelRef(rest))
-	g.Align()
-	g.Label(four)
-	for u := range unroll {
-		step(u)
-	}
-	next(unroll)
-	g.SUBQ(Imm(unroll), n)
-	g.JGE(LabelRef(four))
-	g.Label(rest)
-	g.ADDQ(Imm(unroll), n)
-	g.JEQ(LabelRef(done))
-	g.Label(single)
-	step(0)
-	next(1)
-	g.DECQ(n)
-	g.JNE(LabelRef(single))
-	g.Label(done)
-	g.ADDQ(Imm(8), seg)
-	g.DECQ(nseg)
-	g.JNE(LabelRef(segment))
-
+// final emits the end of a dot kernel: clip, store and return.
+func (g *generator) final(mr, nv int, arg func(int) Mem, acc []reg.VecVirtual) {
+	vb := g.Bytes()
 	plain := g.NewLabel("plain")
 	clip := g.GP64()
 	g.MOVQ(arg(dotClip), clip)
@@ -280,6 +219,137 @@ func (g *generator) dot(mr, nv int) {
 	})
 	g.VZEROUPPER()
 	g.RET()
+}
+
+// segments emits the loops of a dot kernel. enter sets the pointers from the
+// address of a segment; step emits the work of element u after the pointers,
+// and next advances them.
+func (g *generator) segments(arg func(int) Mem, unroll int, enter func(seg reg.Register), step, next func(u int)) {
+	seg, nseg, n := g.GP64(), g.GP64(), g.GP64()
+	g.MOVQ(arg(dotSeg), seg)
+	g.MOVQ(arg(dotNSeg), nseg)
+	segment, block, rest, single, done := g.NewLabel("segment"), g.NewLabel("block"), g.NewLabel("rest"), g.NewLabel("single"), g.NewLabel("done")
+	g.Label(segment)
+	enter(seg)
+	g.MOVQ(arg(dotRun), n)
+	g.SUBQ(Imm(uint64(unroll)), n)
+	g.JLT(LabelRef(rest))
+	g.Align()
+	g.Label(block)
+	for u := range unroll {
+		step(u)
+	}
+	next(unroll)
+	g.SUBQ(Imm(uint64(unroll)), n)
+	g.JGE(LabelRef(block))
+	g.Label(rest)
+	g.ADDQ(Imm(uint64(unroll)), n)
+	g.JEQ(LabelRef(done))
+	g.Label(single)
+	step(0)
+	next(1)
+	g.DECQ(n)
+	g.JNE(LabelRef(single))
+	g.Label(done)
+	g.ADDQ(Imm(8), seg)
+	g.DECQ(nseg)
+	g.JNE(LabelRef(segment))
+}
+
+// dot writes the kernel for a tile of mr rows and nv vectors.
+func (g *generator) dot(mr, nv int) {
+	name := g.kernel("dot", mr, nv)
+	a := g.Begin(name, "DotArgs", fmt.Sprintf("%s is dotGeneric for %d rows and %d vectors of %d lanes.", name, mr, nv, g.Lanes))
+	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
+	acc := g.Vecs(mr * nv)
+	vb := g.Bytes()
+	g.initial(mr, nv, arg, acc)
+
+	x0, x1, w := g.GP64(), g.GP64(), g.GP64()
+	g.MOVQ(arg(dotW), w)
+	x := g.newRows(mr, arg(dotXS), x0, x1)
+	wv := g.Vecs(nv)
+	// two broadcasts in turn where registers allow
+	bc := g.Vecs(min(2, g.Registers()-len(acc)-nv))
+	enter := func(seg reg.Register) {
+		g.MOVQ(Mem{Base: seg}, x0)
+		if mr > 1 {
+			g.MOVQ(x0, x1)
+			g.ADDQ(arg(dotX1), x1)
+		}
+		g.ADDQ(arg(dotX0), x0)
+	}
+	step := func(u int) {
+		for v := range nv {
+			g.VMOVUPS(Mem{Base: w, Disp: (u*nv + v) * vb}, wv[v])
+		}
+		for m := range mr {
+			if nv == 1 && g.Lanes == 16 {
+				g.VFMADD231PS_BCST(x.at(m, 4*u), wv[0], acc[m])
+				continue
+			}
+			b := bc[m%len(bc)]
+			g.VBROADCASTSS(x.at(m, 4*u), b)
+			for v := range nv {
+				g.VFMADD231PS(b, wv[v], acc[m*nv+v])
+			}
+		}
+	}
+	next := func(u int) {
+		g.ADDQ(Imm(uint64(4*u)), x0)
+		if mr > 1 {
+			g.ADDQ(Imm(uint64(4*u)), x1)
+		}
+		g.ADDQ(U32(uint32(u*nv*vb)), w)
+	}
+	g.segments(arg, 4, enter, step, next)
+	g.final(mr, nv, arg, acc)
+}
+
+// reuse writes the kernel for three taps at distance XS: each x is broadcast
+// once and multiplied by three weights.
+func (g *generator) reuse(mr, nv int) {
+	name := g.kernel("reuse", mr, nv)
+	a := g.Begin(name, "DotArgs", fmt.Sprintf("%s is reuseGeneric for %d rows and %d vectors of %d lanes.", name, mr, nv, g.Lanes))
+	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
+	acc := g.Vecs(mr * nv)
+	vb := g.Bytes()
+	g.initial(mr, nv, arg, acc)
+
+	x0, x1, w := g.GP64(), g.GP64(), g.GP64()
+	g.MOVQ(arg(dotW), w)
+	x := g.newRows(mr+2, arg(dotXS), x0, x1)
+	wv := g.Vecs(3 * nv)
+	bc := g.Vecs(min(2, g.Registers()-len(acc)-3*nv))
+	enter := func(seg reg.Register) {
+		g.MOVQ(Mem{Base: seg}, x0)
+		g.ADDQ(arg(dotX0), x0)
+		g.IMUL3Q(U32(uint32(x.half)), arg(dotXS), x1)
+		g.ADDQ(x0, x1)
+	}
+	step := func(u int) {
+		for i := range wv {
+			g.VMOVUPS(Mem{Base: w, Disp: (u*3*nv + i) * vb}, wv[i])
+		}
+		for p := range mr + 2 {
+			b := bc[p%len(bc)]
+			g.VBROADCASTSS(x.at(p, 4*u), b)
+			for j := range 3 {
+				if m := p - j; m >= 0 && m < mr {
+					for v := range nv {
+						g.VFMADD231PS(b, wv[j*nv+v], acc[m*nv+v])
+					}
+				}
+			}
+		}
+	}
+	next := func(u int) {
+		g.ADDQ(Imm(uint64(4*u)), x0)
+		g.ADDQ(Imm(uint64(4*u)), x1)
+		g.ADDQ(U32(uint32(u*3*nv*vb)), w)
+	}
+	g.segments(arg, 2, enter, step, next)
+	g.final(mr, nv, arg, acc)
 }
 
 // store emits the stores of a tile. On AVX2, where masked stores are slow,
@@ -616,9 +686,12 @@ func (g *generator) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "// Code generated by command: go run ./tile -level %s. DO NOT EDIT.\n\n", g.Name)
 	fmt.Fprintf(&b, "//go:build amd64 && !noasm\n\npackage tile\n\n")
-	field := func(family, typ string) {
+	field := func(family, typ string, rows [5]int) {
+		if rows == [5]int{} {
+			return
+		}
 		fmt.Fprintf(&b, "\t%s: [MaxNV + 1][]func(*%s){\n", family, typ)
-		for nv, most := range g.maxMR {
+		for nv, most := range rows {
 			if most == 0 {
 				continue
 			}
@@ -636,8 +709,9 @@ func (g *generator) table() string {
 	}
 	fmt.Fprintf(&b, "import \"github.com/go-nncf/nncf/internal/cpu\"\n\n")
 	fmt.Fprintf(&b, "var %sSet = &Set{\n\tName: %q, Level: %s, Features: %s, Lanes: %d,\n", g.Name, g.Name, level, feature, g.Lanes)
-	field("dot", "DotArgs")
-	field("outer", "OuterArgs")
+	field("dot", "DotArgs", g.maxMR)
+	field("reuse", "DotArgs", g.maxReuse)
+	field("outer", "OuterArgs", g.maxMR)
 	fmt.Fprintf(&b, "\ttranspose: f32_transpose_8_avx2,\n")
 	fmt.Fprintf(&b, "\tpeak: f32_peak_%s, peakMACs: %d,\n", g.Name, peakChains*g.Lanes)
 	fmt.Fprintf(&b, "}\n")
