@@ -40,6 +40,9 @@ func (c Conv) Infer(in []*ir.Value) ([]ir.Type, error) {
 	if err := wantSameDType(in...); err != nil {
 		return nil, err
 	}
+	if err := wantFloat(in...); err != nil {
+		return nil, err
+	}
 	if err := wantRank(in[0], "input", 3, 5); err != nil {
 		return nil, err
 	}
@@ -73,34 +76,36 @@ func (c Conv) Infer(in []*ir.Value) ([]ir.Type, error) {
 }
 
 func (c Conv) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	x, w := in[0], in[1]
-	if x.DType() != tensor.Float32 {
-		return nil, fmt.Errorf("got %v elements, want float32", x.DType())
+	if err := wantTensors(in, 2); err != nil {
+		return nil, err
 	}
-	g, err := newConvGeometry(c.Groups(), c.Window, x.Shape(), w.Shape())
+	v, err := realsOf(in...)
 	if err != nil {
 		return nil, err
 	}
-	y := tensor.New(tensor.Float32, g.yShape()...)
-	xd, wd, yd := x.F32(), w.F32(), y.F32()
-	var bias []float32
-	if b := present(in, 2); b != nil {
-		bias = b.F32()
+	g, err := newConvGeometry(c.Groups(), c.Window, in[0].Shape(), in[1].Shape())
+	if err != nil {
+		return nil, err
 	}
+	var bias []float64
+	if len(v) > 2 {
+		if bias = v[2]; bias != nil && len(bias) != g.o {
+			return nil, fmt.Errorf("bias: got %d elements, want %d", len(bias), g.o)
+		}
+	}
+	y := make([]float64, g.n*g.o*g.ySize)
 	for n := range g.n {
 		for o := range g.o {
-			yo := yd[(n*g.o+o)*g.ySize:][:g.ySize]
-			acc := make([]float64, g.ySize)
-			g.taps(n, o, func(yi, xi, wi int) { acc[yi] += float64(xd[xi]) * float64(wd[wi]) })
-			for i, a := range acc {
-				if bias != nil {
-					a += float64(bias[o])
+			yo := y[(n*g.o+o)*g.ySize:][:g.ySize]
+			g.taps(n, o, func(yi, xi, wi int) { yo[yi] += v[0][xi] * v[1][wi] })
+			if bias != nil {
+				for i := range yo {
+					yo[i] += bias[o]
 				}
-				yo[i] = float32(a)
 			}
 		}
 	}
-	return []*tensor.Tensor{y}, nil
+	return one(fromFloats(in[0].DType(), y, g.yShape()...)), nil
 }
 
 func (c Conv) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*ir.Value, error) {

@@ -22,8 +22,11 @@ func newConvGeometry(groups int, win Window, xs, ws tensor.Shape) (*convGeometry
 	if r < 1 || r > 3 || len(ws) != len(xs) {
 		return nil, fmt.Errorf("got input %v and weight %v, want one to three spatial axes", xs, ws)
 	}
-	if ws[1]*groups != xs[1] || ws[0]%groups != 0 {
-		return nil, fmt.Errorf("got input %v and weight %v with %d groups, want %d input channels", xs, ws, groups, ws[1]*groups)
+	if err := win.check(r); err != nil {
+		return nil, err
+	}
+	if groups < 1 || ws[0]%groups != 0 || xs[1] != ws[1]*groups {
+		return nil, fmt.Errorf("got weight %v in %d groups for input %v, want [O C/group kernel…]", ws, groups, xs)
 	}
 	win = win.Resolved(xs[2:], ws[2:])
 	g := &convGeometry{n: xs[0], c: xs[1], o: ws[0], groups: groups, rank: r, xSize: 1, ySize: 1, kSize: 1}
@@ -44,7 +47,7 @@ func newConvGeometry(groups int, win Window, xs, ws tensor.Shape) (*convGeometry
 		g.ySize *= g.out[a]
 		g.kSize *= g.kernel[a]
 	}
-	return g, nil
+	return g, checkSize(g.yShape())
 }
 
 func (g *convGeometry) yShape() []int { return append([]int{g.n, g.o}, g.spatialOut...) }

@@ -40,6 +40,12 @@ func (c ConvGradWeight) Infer(in []*ir.Value) ([]ir.Type, error) {
 	if x.Rank() != dy.Rank() || len(c.Kernel) != x.Rank()-2 {
 		return nil, fmt.Errorf("got input %v, gradient %v and kernel %v, want equal ranks", x, dy, c.Kernel)
 	}
+	if err := wantFloat(in...); err != nil {
+		return nil, err
+	}
+	if err := (Pool{Kernel: c.Kernel, Window: c.Window}).checkPool(len(c.Kernel)); err != nil {
+		return nil, err
+	}
 	ch, ok := x.Dims[1].Known()
 	if !ok {
 		return nil, fmt.Errorf("got input %v, want a known number of channels", x)
@@ -52,25 +58,36 @@ func (c ConvGradWeight) Infer(in []*ir.Value) ([]ir.Type, error) {
 }
 
 func (c ConvGradWeight) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	if err := wantTensors(in, 2); err != nil {
+		return nil, err
+	}
 	x, dy := in[0], in[1]
-	ws := append([]int{dy.Shape()[1], x.Shape()[1] / c.Groups()}, c.Kernel...)
-	dw := tensor.New(tensor.Float32, ws...)
+	if x.Rank() < 3 || dy.Rank() != x.Rank() || len(c.Kernel) != x.Rank()-2 {
+		return nil, fmt.Errorf("got input %v, gradient %v and kernel %v, want equal ranks", x, dy, c.Kernel)
+	}
+	v, err := realsOf(in...)
+	if err != nil {
+		return nil, err
+	}
+	ws := append(tensor.Shape{dy.Shape()[1], x.Shape()[1] / c.Groups()}, c.Kernel...)
+	if err := checkSize(ws); err != nil {
+		return nil, err
+	}
 	g, err := newConvGeometry(c.Groups(), c.Window, x.Shape(), ws)
 	if err != nil {
 		return nil, err
 	}
-	xd, dyd := x.F32(), dy.F32()
-	acc := make([]float64, dw.Len())
+	if want := tensor.Shape(g.yShape()); !want.Equal(dy.Shape()) {
+		return nil, fmt.Errorf("got gradient %v, want %v", dy.Shape(), want)
+	}
+	dw := make([]float64, ws.Numel())
 	for n := range g.n {
 		for o := range g.o {
-			dyo := dyd[(n*g.o+o)*g.ySize:][:g.ySize]
-			g.taps(n, o, func(yi, xi, wi int) { acc[wi] += float64(xd[xi]) * float64(dyo[yi]) })
+			dyo := v[1][(n*g.o+o)*g.ySize:][:g.ySize]
+			g.taps(n, o, func(yi, xi, wi int) { dw[wi] += v[0][xi] * dyo[yi] })
 		}
 	}
-	for i, a := range acc {
-		dw.F32()[i] = float32(a)
-	}
-	return []*tensor.Tensor{dw}, nil
+	return one(fromFloats(x.DType(), dw, ws...)), nil
 }
 
 func (c ConvGradWeight) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*ir.Value, error) {

@@ -80,6 +80,9 @@ func (c ConvTranspose) Infer(in []*ir.Value) ([]ir.Type, error) {
 	if err := wantSameDType(in...); err != nil {
 		return nil, err
 	}
+	if err := wantFloat(in...); err != nil {
+		return nil, err
+	}
 	if err := wantRank(in[0], "input", 3, 5); err != nil {
 		return nil, err
 	}
@@ -127,21 +130,27 @@ func (c ConvTranspose) Infer(in []*ir.Value) ([]ir.Type, error) {
 }
 
 func (c ConvTranspose) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	x, w := in[0], in[1]
-	if x.DType() != tensor.Float32 {
-		return nil, fmt.Errorf("got %v elements, want float32", x.DType())
+	if err := wantTensors(in, 2); err != nil {
+		return nil, err
 	}
-	xs, ws := x.Shape(), w.Shape()
-	if xs[1] != ws[0] {
-		return nil, fmt.Errorf("got input %v and weight %v, want %d input channels", xs, ws, ws[0])
+	v, err := realsOf(in...)
+	if err != nil {
+		return nil, err
+	}
+	xs, ws := in[0].Shape(), in[1].Shape()
+	if len(xs) < 3 || len(ws) != len(xs) || xs[1] != ws[0] {
+		return nil, fmt.Errorf("got weight %v for input %v, want [C O/group kernel…]", ws, xs)
 	}
 	win, lens, err := c.Resolved(xs[2:], ws[2:])
 	if err != nil {
 		return nil, err
 	}
 	o := ws[1] * c.Groups()
-	y := tensor.New(tensor.Float32, append([]int{xs[0], o}, lens...)...)
-	g, err := newConvGeometry(c.Groups(), win, y.Shape(), ws)
+	ys := append(tensor.Shape{xs[0], o}, lens...)
+	if err := checkSize(ys); err != nil {
+		return nil, err
+	}
+	g, err := newConvGeometry(c.Groups(), win, ys, ws)
 	if err != nil {
 		return nil, err
 	}
@@ -150,23 +159,23 @@ func (c ConvTranspose) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 			return nil, fmt.Errorf("output_padding %v does not fit input %v", c.OutputPadding, xs)
 		}
 	}
-	xd, wd, yd := x.F32(), w.F32(), y.F32()
-	acc := make([]float64, len(yd))
+	y := make([]float64, ys.Numel())
 	for n := range g.n {
 		for i := range g.o { // the input's channels are the forward convolution's outputs
-			xo := xd[(n*g.o+i)*g.ySize:][:g.ySize]
-			g.taps(n, i, func(xi, yi, wi int) { acc[yi] += float64(xo[xi]) * float64(wd[wi]) })
+			xo := v[0][(n*g.o+i)*g.ySize:][:g.ySize]
+			g.taps(n, i, func(xi, yi, wi int) { y[yi] += xo[xi] * v[1][wi] })
 		}
 	}
-	plane := g.xSize
-	b := present(in, 2)
-	for i, a := range acc {
-		if b != nil {
-			a += float64(b.F32()[i/plane%o])
+	if len(v) > 2 && v[2] != nil {
+		b := v[2]
+		if len(b) != o {
+			return nil, fmt.Errorf("bias: got %d elements, want %d", len(b), o)
 		}
-		yd[i] = float32(a)
+		for i := range y {
+			y[i] += b[i/g.xSize%o]
+		}
 	}
-	return []*tensor.Tensor{y}, nil
+	return one(fromFloats(in[0].DType(), y, ys...)), nil
 }
 
 func (c ConvTranspose) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*ir.Value, error) {

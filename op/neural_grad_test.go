@@ -12,7 +12,9 @@ type ts = []*tensor.Tensor
 
 // The gradients of the neural operators, and the gradients of those gradients,
 // against differences of their evaluators.
-func TestGrad_Neural(t *testing.T) {
+func TestGrad_Neural(t *testing.T) { gradcheck.Run(t, neuralCases()) }
+
+func neuralCases() []gradcheck.Case {
 	rnd, distinct, pos := gradcheck.Rand, gradcheck.Distinct, func(seed uint64, shape ...int) *tensor.Tensor {
 		return gradcheck.Uniform(seed, 0.5, 1.5, shape...)
 	}
@@ -21,7 +23,7 @@ func TestGrad_Neural(t *testing.T) {
 	pool := op.Pool{Kernel: []int{2, 3}, Window: op.Window{Strides: []int{2, 2}, Pads: []int{1, 1, 0, 1}}}
 	ceil := op.Pool{Kernel: []int{3, 2}, Window: op.Window{Strides: []int{2, 2}, Dilations: []int{1, 2}}, CeilMode: true}
 	labels := tensor.From([]int64{2, 0, 1, 1, -1, 2}, 2, 3)
-	gradcheck.Run(t, []gradcheck.Case{
+	return []gradcheck.Case{
 		{Name: "Conv", Op: conv, In: ts{rnd(1, 2, 4, 5, 6), rnd(2, 6, 2, 3, 2), rnd(3, 6)}},
 		{Name: "Conv/1d", Op: op.Conv{Window: op.Window{AutoPad: "SAME_UPPER", Strides: []int{2}}}, In: ts{rnd(1, 2, 3, 7), rnd(2, 4, 3, 3)}},
 		{Name: "ConvGradWeight", Op: op.ConvGradWeight{Group: 2, Window: win, Kernel: []int{3, 2}}, In: ts{rnd(1, 2, 4, 5, 6), rnd(2, 2, 6, 2, 5)}},
@@ -88,5 +90,5 @@ func TestGrad_Neural(t *testing.T) {
 		{Name: "Dropout", Op: op.Dropout{Seed: 3}, In: ts{rnd(1, 4, 5), tensor.Scalar[float32](.3), tensor.Scalar(true), tensor.Scalar[int64](7)}, Outputs: 2, Wrt: []int{0}},
 		{Name: "Dropout/inference", Op: op.Dropout{}, In: ts{rnd(1, 4, 5)}},
 		{Name: "Einsum", Op: op.Einsum{Equation: "bij,bjk,k->bi"}, In: ts{rnd(1, 2, 3, 4), rnd(2, 2, 4, 5), rnd(3, 5)}},
-	})
+	}
 }
