@@ -3718,3 +3718,2816 @@ DATA c40400000<>+20(SB)/4, $0x40400000
 DATA c40400000<>+24(SB)/4, $0x40400000
 DATA c40400000<>+28(SB)/4, $0x40400000
 GLOBL c40400000<>(SB), RODATA|NOPTR, $32
+
+// func expAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·expAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector235:
+	CMPQ      DX, $0x00000008
+	JL        tail236
+	VMOVUPS   (AX)(BX*4), Y0
+	VMOVUPS   cc2d00000<>+0(SB), Y1
+	VMOVUPS   c42b20000<>+0(SB), Y2
+	VMAXPS    Y0, Y1, Y0
+	VMINPS    Y0, Y2, Y0
+	VMULPS    c3fb8aa3b<>+0(SB), Y0, Y1
+	VCVTPS2DQ Y1, Y1
+	VCVTDQ2PS Y1, Y2
+	VMULPS    c3f318000<>+0(SB), Y2, Y3
+	VSUBPS    Y3, Y0, Y0
+	VMULPS    cb95e8083<>+0(SB), Y2, Y2
+	VSUBPS    Y2, Y0, Y0
+	VMULPS    Y0, Y0, Y2
+	VMULPS    c3ab5121a<>+0(SB), Y0, Y3
+	VADDPS    c3c091cf1<>+0(SB), Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VADDPS    c3d2aac79<>+0(SB), Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VADDPS    c3e2aaa49<>+0(SB), Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VADDPS    c3efffffe<>+0(SB), Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VADDPS    Y0, Y2, Y0
+	VPSRAD    $0x01, Y1, Y2
+	VADDPS    c3f800000<>+0(SB), Y0, Y0
+	VPADDD    c0000007f<>+0(SB), Y2, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y0, Y0
+	VPSUBD    Y2, Y1, Y1
+	VPADDD    c0000007f<>+0(SB), Y1, Y1
+	VPSLLD    $0x17, Y1, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector235
+
+tail236:
+	TESTQ      DX, DX
+	JZ         end237
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VMOVUPS    cc2d00000<>+0(SB), Y2
+	VMOVUPS    c42b20000<>+0(SB), Y3
+	VMAXPS     Y1, Y2, Y1
+	VMINPS     Y1, Y3, Y1
+	VMULPS     c3fb8aa3b<>+0(SB), Y1, Y2
+	VCVTPS2DQ  Y2, Y2
+	VCVTDQ2PS  Y2, Y3
+	VMULPS     c3f318000<>+0(SB), Y3, Y4
+	VSUBPS     Y4, Y1, Y1
+	VMULPS     cb95e8083<>+0(SB), Y3, Y3
+	VSUBPS     Y3, Y1, Y1
+	VMULPS     Y1, Y1, Y3
+	VMULPS     c3ab5121a<>+0(SB), Y1, Y4
+	VADDPS     c3c091cf1<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     c3d2aac79<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     c3e2aaa49<>+0(SB), Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VADDPS     c3efffffe<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     Y1, Y3, Y1
+	VPSRAD     $0x01, Y2, Y3
+	VADDPS     c3f800000<>+0(SB), Y1, Y1
+	VPADDD     c0000007f<>+0(SB), Y3, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VPSUBD     Y3, Y2, Y2
+	VPADDD     c0000007f<>+0(SB), Y2, Y2
+	VPSLLD     $0x17, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end237:
+	VZEROUPPER
+	RET
+
+DATA cc2d00000<>+0(SB)/4, $0xc2d00000
+DATA cc2d00000<>+4(SB)/4, $0xc2d00000
+DATA cc2d00000<>+8(SB)/4, $0xc2d00000
+DATA cc2d00000<>+12(SB)/4, $0xc2d00000
+DATA cc2d00000<>+16(SB)/4, $0xc2d00000
+DATA cc2d00000<>+20(SB)/4, $0xc2d00000
+DATA cc2d00000<>+24(SB)/4, $0xc2d00000
+DATA cc2d00000<>+28(SB)/4, $0xc2d00000
+GLOBL cc2d00000<>(SB), RODATA|NOPTR, $32
+
+DATA c42b20000<>+0(SB)/4, $0x42b20000
+DATA c42b20000<>+4(SB)/4, $0x42b20000
+DATA c42b20000<>+8(SB)/4, $0x42b20000
+DATA c42b20000<>+12(SB)/4, $0x42b20000
+DATA c42b20000<>+16(SB)/4, $0x42b20000
+DATA c42b20000<>+20(SB)/4, $0x42b20000
+DATA c42b20000<>+24(SB)/4, $0x42b20000
+DATA c42b20000<>+28(SB)/4, $0x42b20000
+GLOBL c42b20000<>(SB), RODATA|NOPTR, $32
+
+DATA c3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA c3f318000<>+0(SB)/4, $0x3f318000
+DATA c3f318000<>+4(SB)/4, $0x3f318000
+DATA c3f318000<>+8(SB)/4, $0x3f318000
+DATA c3f318000<>+12(SB)/4, $0x3f318000
+DATA c3f318000<>+16(SB)/4, $0x3f318000
+DATA c3f318000<>+20(SB)/4, $0x3f318000
+DATA c3f318000<>+24(SB)/4, $0x3f318000
+DATA c3f318000<>+28(SB)/4, $0x3f318000
+GLOBL c3f318000<>(SB), RODATA|NOPTR, $32
+
+DATA cb95e8083<>+0(SB)/4, $0xb95e8083
+DATA cb95e8083<>+4(SB)/4, $0xb95e8083
+DATA cb95e8083<>+8(SB)/4, $0xb95e8083
+DATA cb95e8083<>+12(SB)/4, $0xb95e8083
+DATA cb95e8083<>+16(SB)/4, $0xb95e8083
+DATA cb95e8083<>+20(SB)/4, $0xb95e8083
+DATA cb95e8083<>+24(SB)/4, $0xb95e8083
+DATA cb95e8083<>+28(SB)/4, $0xb95e8083
+GLOBL cb95e8083<>(SB), RODATA|NOPTR, $32
+
+DATA c3ab5121a<>+0(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+4(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+8(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+12(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+16(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+20(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+24(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+28(SB)/4, $0x3ab5121a
+GLOBL c3ab5121a<>(SB), RODATA|NOPTR, $32
+
+DATA c3c091cf1<>+0(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+4(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+8(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+12(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+16(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+20(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+24(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+28(SB)/4, $0x3c091cf1
+GLOBL c3c091cf1<>(SB), RODATA|NOPTR, $32
+
+DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+4(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+8(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+12(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+16(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+20(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+24(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+28(SB)/4, $0x3d2aac79
+GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $32
+
+DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+4(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+8(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+12(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+16(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+20(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+24(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+28(SB)/4, $0x3e2aaa49
+GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $32
+
+DATA c3efffffe<>+0(SB)/4, $0x3efffffe
+DATA c3efffffe<>+4(SB)/4, $0x3efffffe
+DATA c3efffffe<>+8(SB)/4, $0x3efffffe
+DATA c3efffffe<>+12(SB)/4, $0x3efffffe
+DATA c3efffffe<>+16(SB)/4, $0x3efffffe
+DATA c3efffffe<>+20(SB)/4, $0x3efffffe
+DATA c3efffffe<>+24(SB)/4, $0x3efffffe
+DATA c3efffffe<>+28(SB)/4, $0x3efffffe
+GLOBL c3efffffe<>(SB), RODATA|NOPTR, $32
+
+DATA c0000007f<>+0(SB)/4, $0x0000007f
+DATA c0000007f<>+4(SB)/4, $0x0000007f
+DATA c0000007f<>+8(SB)/4, $0x0000007f
+DATA c0000007f<>+12(SB)/4, $0x0000007f
+DATA c0000007f<>+16(SB)/4, $0x0000007f
+DATA c0000007f<>+20(SB)/4, $0x0000007f
+DATA c0000007f<>+24(SB)/4, $0x0000007f
+DATA c0000007f<>+28(SB)/4, $0x0000007f
+GLOBL c0000007f<>(SB), RODATA|NOPTR, $32
+
+// func expMinusAVX2(dst []float32, x []float32, a float32)
+// Requires: AVX, AVX2
+TEXT ·expMinusAVX2(SB), NOSPLIT, $0-52
+	MOVQ         x_base+24(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	VBROADCASTSS a+48(FP), Y0
+	XORQ         BX, BX
+
+vector238:
+	CMPQ      DX, $0x00000008
+	JL        tail239
+	VMOVUPS   (AX)(BX*4), Y1
+	VSUBPS    Y0, Y1, Y1
+	VMOVUPS   cc2d00000<>+0(SB), Y2
+	VMOVUPS   c42b20000<>+0(SB), Y3
+	VMAXPS    Y1, Y2, Y1
+	VMINPS    Y1, Y3, Y1
+	VMULPS    c3fb8aa3b<>+0(SB), Y1, Y2
+	VCVTPS2DQ Y2, Y2
+	VCVTDQ2PS Y2, Y3
+	VMULPS    c3f318000<>+0(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    cb95e8083<>+0(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c3ab5121a<>+0(SB), Y1, Y4
+	VADDPS    c3c091cf1<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3d2aac79<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3e2aaa49<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3efffffe<>+0(SB), Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    c3f800000<>+0(SB), Y1, Y1
+	VPADDD    c0000007f<>+0(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   Y1, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector238
+
+tail239:
+	TESTQ      DX, DX
+	JZ         end240
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y1
+	VMASKMOVPS (AX)(BX*4), Y1, Y2
+	VSUBPS     Y0, Y2, Y0
+	VMOVUPS    cc2d00000<>+0(SB), Y2
+	VMOVUPS    c42b20000<>+0(SB), Y3
+	VMAXPS     Y0, Y2, Y0
+	VMINPS     Y0, Y3, Y0
+	VMULPS     c3fb8aa3b<>+0(SB), Y0, Y2
+	VCVTPS2DQ  Y2, Y2
+	VCVTDQ2PS  Y2, Y3
+	VMULPS     c3f318000<>+0(SB), Y3, Y4
+	VSUBPS     Y4, Y0, Y0
+	VMULPS     cb95e8083<>+0(SB), Y3, Y3
+	VSUBPS     Y3, Y0, Y0
+	VMULPS     Y0, Y0, Y3
+	VMULPS     c3ab5121a<>+0(SB), Y0, Y4
+	VADDPS     c3c091cf1<>+0(SB), Y4, Y4
+	VMULPS     Y0, Y4, Y4
+	VADDPS     c3d2aac79<>+0(SB), Y4, Y4
+	VMULPS     Y0, Y4, Y4
+	VADDPS     c3e2aaa49<>+0(SB), Y4, Y4
+	VMULPS     Y0, Y4, Y4
+	VADDPS     c3efffffe<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     Y0, Y3, Y0
+	VPSRAD     $0x01, Y2, Y3
+	VADDPS     c3f800000<>+0(SB), Y0, Y0
+	VPADDD     c0000007f<>+0(SB), Y3, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y0, Y0
+	VPSUBD     Y3, Y2, Y2
+	VPADDD     c0000007f<>+0(SB), Y2, Y2
+	VPSLLD     $0x17, Y2, Y2
+	VMULPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end240:
+	VZEROUPPER
+	RET
+
+// func logAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·logAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector241:
+	CMPQ      DX, $0x00000008
+	JL        tail242
+	VMOVUPS   (AX)(BX*4), Y0
+	VCMPPS    $0x11, c00800000<>+0(SB), Y0, Y1
+	VMULPS    c4b800000<>+0(SB), Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y2
+	VPSUBD    c3f3504f3<>+0(SB), Y2, Y3
+	VPSRAD    $0x17, Y3, Y3
+	VPSLLD    $0x17, Y3, Y4
+	VPSUBD    Y4, Y2, Y2
+	VSUBPS    c3f800000<>+0(SB), Y2, Y2
+	VCVTDQ2PS Y3, Y3
+	VMOVUPS   c41c00000<>+0(SB), Y4
+	VANDPS    Y4, Y1, Y1
+	VSUBPS    Y1, Y3, Y1
+	VMULPS    Y2, Y2, Y3
+	VMULPS    Y2, Y3, Y4
+	VMULPS    cbd9c60d4<>+0(SB), Y2, Y5
+	VADDPS    c3e02b24c<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    cbe06c3ad<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3e116c85<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    cbe2a38fb<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3e4cd009<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    cbe800114<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3eaaaaaa<>+0(SB), Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VMULPS    cb95e8083<>+0(SB), Y1, Y5
+	VADDPS    Y5, Y4, Y4
+	VMULPS    c3f000000<>+0(SB), Y3, Y3
+	VSUBPS    Y3, Y4, Y3
+	VADDPS    Y3, Y2, Y2
+	VMULPS    c3f318000<>+0(SB), Y1, Y1
+	VADDPS    Y1, Y2, Y1
+	VCMPPS    $0x1e, c7f7fffff<>+0(SB), Y0, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x00, Y2, Y0, Y2
+	VBLENDVPS Y2, cff800000<>+0(SB), Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x1d, Y2, Y0, Y0
+	VMOVUPS   c7fc00000<>+0(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector241
+
+tail242:
+	TESTQ      DX, DX
+	JZ         end243
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VCMPPS     $0x11, c00800000<>+0(SB), Y1, Y2
+	VMULPS     c4b800000<>+0(SB), Y1, Y3
+	VBLENDVPS  Y2, Y3, Y1, Y3
+	VPSUBD     c3f3504f3<>+0(SB), Y3, Y4
+	VPSRAD     $0x17, Y4, Y4
+	VPSLLD     $0x17, Y4, Y5
+	VPSUBD     Y5, Y3, Y3
+	VSUBPS     c3f800000<>+0(SB), Y3, Y3
+	VCVTDQ2PS  Y4, Y4
+	VMOVUPS    c41c00000<>+0(SB), Y5
+	VANDPS     Y5, Y2, Y2
+	VSUBPS     Y2, Y4, Y2
+	VMULPS     Y3, Y3, Y4
+	VMULPS     Y3, Y4, Y5
+	VMULPS     cbd9c60d4<>+0(SB), Y3, Y6
+	VADDPS     c3e02b24c<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     cbe06c3ad<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3e116c85<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     cbe2a38fb<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3e4cd009<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     cbe800114<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3eaaaaaa<>+0(SB), Y6, Y6
+	VMULPS     Y6, Y5, Y5
+	VMULPS     cb95e8083<>+0(SB), Y2, Y6
+	VADDPS     Y6, Y5, Y5
+	VMULPS     c3f000000<>+0(SB), Y4, Y4
+	VSUBPS     Y4, Y5, Y4
+	VADDPS     Y4, Y3, Y3
+	VMULPS     c3f318000<>+0(SB), Y2, Y2
+	VADDPS     Y2, Y3, Y2
+	VCMPPS     $0x1e, c7f7fffff<>+0(SB), Y1, Y3
+	VBLENDVPS  Y3, Y1, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x00, Y3, Y1, Y3
+	VBLENDVPS  Y3, cff800000<>+0(SB), Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x1d, Y3, Y1, Y1
+	VMOVUPS    c7fc00000<>+0(SB), Y3
+	VBLENDVPS  Y1, Y2, Y3, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end243:
+	VZEROUPPER
+	RET
+
+DATA c00800000<>+0(SB)/4, $0x00800000
+DATA c00800000<>+4(SB)/4, $0x00800000
+DATA c00800000<>+8(SB)/4, $0x00800000
+DATA c00800000<>+12(SB)/4, $0x00800000
+DATA c00800000<>+16(SB)/4, $0x00800000
+DATA c00800000<>+20(SB)/4, $0x00800000
+DATA c00800000<>+24(SB)/4, $0x00800000
+DATA c00800000<>+28(SB)/4, $0x00800000
+GLOBL c00800000<>(SB), RODATA|NOPTR, $32
+
+DATA c4b800000<>+0(SB)/4, $0x4b800000
+DATA c4b800000<>+4(SB)/4, $0x4b800000
+DATA c4b800000<>+8(SB)/4, $0x4b800000
+DATA c4b800000<>+12(SB)/4, $0x4b800000
+DATA c4b800000<>+16(SB)/4, $0x4b800000
+DATA c4b800000<>+20(SB)/4, $0x4b800000
+DATA c4b800000<>+24(SB)/4, $0x4b800000
+DATA c4b800000<>+28(SB)/4, $0x4b800000
+GLOBL c4b800000<>(SB), RODATA|NOPTR, $32
+
+DATA c3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+28(SB)/4, $0x3f3504f3
+GLOBL c3f3504f3<>(SB), RODATA|NOPTR, $32
+
+DATA c41c00000<>+0(SB)/4, $0x41c00000
+DATA c41c00000<>+4(SB)/4, $0x41c00000
+DATA c41c00000<>+8(SB)/4, $0x41c00000
+DATA c41c00000<>+12(SB)/4, $0x41c00000
+DATA c41c00000<>+16(SB)/4, $0x41c00000
+DATA c41c00000<>+20(SB)/4, $0x41c00000
+DATA c41c00000<>+24(SB)/4, $0x41c00000
+DATA c41c00000<>+28(SB)/4, $0x41c00000
+GLOBL c41c00000<>(SB), RODATA|NOPTR, $32
+
+DATA cbd9c60d4<>+0(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+4(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+8(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+12(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+16(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+20(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+24(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+28(SB)/4, $0xbd9c60d4
+GLOBL cbd9c60d4<>(SB), RODATA|NOPTR, $32
+
+DATA c3e02b24c<>+0(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+4(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+8(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+12(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+16(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+20(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+24(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+28(SB)/4, $0x3e02b24c
+GLOBL c3e02b24c<>(SB), RODATA|NOPTR, $32
+
+DATA cbe06c3ad<>+0(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+4(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+8(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+12(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+16(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+20(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+24(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+28(SB)/4, $0xbe06c3ad
+GLOBL cbe06c3ad<>(SB), RODATA|NOPTR, $32
+
+DATA c3e116c85<>+0(SB)/4, $0x3e116c85
+DATA c3e116c85<>+4(SB)/4, $0x3e116c85
+DATA c3e116c85<>+8(SB)/4, $0x3e116c85
+DATA c3e116c85<>+12(SB)/4, $0x3e116c85
+DATA c3e116c85<>+16(SB)/4, $0x3e116c85
+DATA c3e116c85<>+20(SB)/4, $0x3e116c85
+DATA c3e116c85<>+24(SB)/4, $0x3e116c85
+DATA c3e116c85<>+28(SB)/4, $0x3e116c85
+GLOBL c3e116c85<>(SB), RODATA|NOPTR, $32
+
+DATA cbe2a38fb<>+0(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+4(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+8(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+12(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+16(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+20(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+24(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+28(SB)/4, $0xbe2a38fb
+GLOBL cbe2a38fb<>(SB), RODATA|NOPTR, $32
+
+DATA c3e4cd009<>+0(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+4(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+8(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+12(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+16(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+20(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+24(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+28(SB)/4, $0x3e4cd009
+GLOBL c3e4cd009<>(SB), RODATA|NOPTR, $32
+
+DATA cbe800114<>+0(SB)/4, $0xbe800114
+DATA cbe800114<>+4(SB)/4, $0xbe800114
+DATA cbe800114<>+8(SB)/4, $0xbe800114
+DATA cbe800114<>+12(SB)/4, $0xbe800114
+DATA cbe800114<>+16(SB)/4, $0xbe800114
+DATA cbe800114<>+20(SB)/4, $0xbe800114
+DATA cbe800114<>+24(SB)/4, $0xbe800114
+DATA cbe800114<>+28(SB)/4, $0xbe800114
+GLOBL cbe800114<>(SB), RODATA|NOPTR, $32
+
+DATA c3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
+GLOBL c3eaaaaaa<>(SB), RODATA|NOPTR, $32
+
+DATA c7f7fffff<>+0(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+4(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+8(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+12(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+16(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+20(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+24(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+28(SB)/4, $0x7f7fffff
+GLOBL c7f7fffff<>(SB), RODATA|NOPTR, $32
+
+DATA cff800000<>+0(SB)/4, $0xff800000
+DATA cff800000<>+4(SB)/4, $0xff800000
+DATA cff800000<>+8(SB)/4, $0xff800000
+DATA cff800000<>+12(SB)/4, $0xff800000
+DATA cff800000<>+16(SB)/4, $0xff800000
+DATA cff800000<>+20(SB)/4, $0xff800000
+DATA cff800000<>+24(SB)/4, $0xff800000
+DATA cff800000<>+28(SB)/4, $0xff800000
+GLOBL cff800000<>(SB), RODATA|NOPTR, $32
+
+DATA c7fc00000<>+0(SB)/4, $0x7fc00000
+DATA c7fc00000<>+4(SB)/4, $0x7fc00000
+DATA c7fc00000<>+8(SB)/4, $0x7fc00000
+DATA c7fc00000<>+12(SB)/4, $0x7fc00000
+DATA c7fc00000<>+16(SB)/4, $0x7fc00000
+DATA c7fc00000<>+20(SB)/4, $0x7fc00000
+DATA c7fc00000<>+24(SB)/4, $0x7fc00000
+DATA c7fc00000<>+28(SB)/4, $0x7fc00000
+GLOBL c7fc00000<>(SB), RODATA|NOPTR, $32
+
+// func sigmoidAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector244:
+	CMPQ      DX, $0x00000008
+	JL        tail245
+	VMOVUPS   (AX)(BX*4), Y0
+	VORPS     c80000000<>+0(SB), Y0, Y1
+	VMOVUPS   cc2d00000<>+0(SB), Y2
+	VMOVUPS   c42b20000<>+0(SB), Y3
+	VMAXPS    Y1, Y2, Y1
+	VMINPS    Y1, Y3, Y1
+	VMULPS    c3fb8aa3b<>+0(SB), Y1, Y2
+	VCVTPS2DQ Y2, Y2
+	VCVTDQ2PS Y2, Y3
+	VMULPS    c3f318000<>+0(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    cb95e8083<>+0(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c3ab5121a<>+0(SB), Y1, Y4
+	VADDPS    c3c091cf1<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3d2aac79<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3e2aaa49<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3efffffe<>+0(SB), Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    c3f800000<>+0(SB), Y1, Y1
+	VPADDD    c0000007f<>+0(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   c3f800000<>+0(SB), Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x11, Y3, Y0, Y0
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VADDPS    Y2, Y1, Y1
+	VDIVPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector244
+
+tail245:
+	TESTQ      DX, DX
+	JZ         end246
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VORPS      c80000000<>+0(SB), Y1, Y2
+	VMOVUPS    cc2d00000<>+0(SB), Y3
+	VMOVUPS    c42b20000<>+0(SB), Y4
+	VMAXPS     Y2, Y3, Y2
+	VMINPS     Y2, Y4, Y2
+	VMULPS     c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ  Y3, Y3
+	VCVTDQ2PS  Y3, Y4
+	VMULPS     c3f318000<>+0(SB), Y4, Y5
+	VSUBPS     Y5, Y2, Y2
+	VMULPS     cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS     Y4, Y2, Y2
+	VMULPS     Y2, Y2, Y4
+	VMULPS     c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS     c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3efffffe<>+0(SB), Y5, Y5
+	VMULPS     Y5, Y4, Y4
+	VADDPS     Y2, Y4, Y2
+	VPSRAD     $0x01, Y3, Y4
+	VADDPS     c3f800000<>+0(SB), Y2, Y2
+	VPADDD     c0000007f<>+0(SB), Y4, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y2, Y2
+	VPSUBD     Y4, Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y3, Y3
+	VPSLLD     $0x17, Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    c3f800000<>+0(SB), Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPS     $0x11, Y4, Y1, Y1
+	VBLENDVPS  Y1, Y2, Y3, Y1
+	VADDPS     Y3, Y2, Y2
+	VDIVPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end246:
+	VZEROUPPER
+	RET
+
+// func tanhAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector247:
+	CMPQ      DX, $0x00000008
+	JL        tail248
+	VMOVUPS   (AX)(BX*4), Y0
+	VANDPS    c7fffffff<>+0(SB), Y0, Y1
+	VADDPS    Y1, Y1, Y2
+	VMOVUPS   cc2d00000<>+0(SB), Y3
+	VMOVUPS   c42b20000<>+0(SB), Y4
+	VMAXPS    Y2, Y3, Y2
+	VMINPS    Y2, Y4, Y2
+	VMULPS    c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ Y3, Y3
+	VCVTDQ2PS Y3, Y4
+	VMULPS    c3f318000<>+0(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VMULPS    Y2, Y2, Y4
+	VMULPS    c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS    c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3efffffe<>+0(SB), Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y2, Y4, Y2
+	VPSRAD    $0x01, Y3, Y4
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y4, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y2, Y2
+	VPSUBD    Y4, Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y3, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VMOVUPS   c40000000<>+0(SB), Y3
+	VDIVPS    Y2, Y3, Y2
+	VMOVUPS   c3f800000<>+0(SB), Y3
+	VSUBPS    Y2, Y3, Y2
+	VMULPS    Y1, Y1, Y3
+	VMULPS    Y3, Y1, Y4
+	VMULPS    cbbbaf0e6<>+0(SB), Y3, Y5
+	VADDPS    c3ca9134e<>+0(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    cbd5c1e2d<>+0(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    c3e088393<>+0(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y3
+	VADDPS    cbeaaaa99<>+0(SB), Y3, Y3
+	VMULPS    Y3, Y4, Y3
+	VADDPS    Y3, Y1, Y3
+	VCMPPS    $0x11, c3f200000<>+0(SB), Y1, Y1
+	VBLENDVPS Y1, Y3, Y2, Y1
+	VANDPS    c80000000<>+0(SB), Y0, Y0
+	VORPS     Y0, Y1, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector247
+
+tail248:
+	TESTQ      DX, DX
+	JZ         end249
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VANDPS     c7fffffff<>+0(SB), Y1, Y2
+	VADDPS     Y2, Y2, Y3
+	VMOVUPS    cc2d00000<>+0(SB), Y4
+	VMOVUPS    c42b20000<>+0(SB), Y5
+	VMAXPS     Y3, Y4, Y3
+	VMINPS     Y3, Y5, Y3
+	VMULPS     c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ  Y4, Y4
+	VCVTDQ2PS  Y4, Y5
+	VMULPS     c3f318000<>+0(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y3
+	VMULPS     cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS     Y5, Y3, Y3
+	VMULPS     Y3, Y3, Y5
+	VMULPS     c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS     c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3efffffe<>+0(SB), Y6, Y6
+	VMULPS     Y6, Y5, Y5
+	VADDPS     Y3, Y5, Y3
+	VPSRAD     $0x01, Y4, Y5
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y5, Y6
+	VPSLLD     $0x17, Y6, Y6
+	VMULPS     Y6, Y3, Y3
+	VPSUBD     Y5, Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y4, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VMOVUPS    c40000000<>+0(SB), Y4
+	VDIVPS     Y3, Y4, Y3
+	VMOVUPS    c3f800000<>+0(SB), Y4
+	VSUBPS     Y3, Y4, Y3
+	VMULPS     Y2, Y2, Y4
+	VMULPS     Y4, Y2, Y5
+	VMULPS     cbbbaf0e6<>+0(SB), Y4, Y6
+	VADDPS     c3ca9134e<>+0(SB), Y6, Y6
+	VMULPS     Y4, Y6, Y6
+	VADDPS     cbd5c1e2d<>+0(SB), Y6, Y6
+	VMULPS     Y4, Y6, Y6
+	VADDPS     c3e088393<>+0(SB), Y6, Y6
+	VMULPS     Y4, Y6, Y4
+	VADDPS     cbeaaaa99<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y5, Y4
+	VADDPS     Y4, Y2, Y4
+	VCMPPS     $0x11, c3f200000<>+0(SB), Y2, Y2
+	VBLENDVPS  Y2, Y4, Y3, Y2
+	VANDPS     c80000000<>+0(SB), Y1, Y1
+	VORPS      Y1, Y2, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end249:
+	VZEROUPPER
+	RET
+
+DATA c40000000<>+0(SB)/4, $0x40000000
+DATA c40000000<>+4(SB)/4, $0x40000000
+DATA c40000000<>+8(SB)/4, $0x40000000
+DATA c40000000<>+12(SB)/4, $0x40000000
+DATA c40000000<>+16(SB)/4, $0x40000000
+DATA c40000000<>+20(SB)/4, $0x40000000
+DATA c40000000<>+24(SB)/4, $0x40000000
+DATA c40000000<>+28(SB)/4, $0x40000000
+GLOBL c40000000<>(SB), RODATA|NOPTR, $32
+
+DATA cbbbaf0e6<>+0(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+4(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+8(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+12(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+16(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+20(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+24(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+28(SB)/4, $0xbbbaf0e6
+GLOBL cbbbaf0e6<>(SB), RODATA|NOPTR, $32
+
+DATA c3ca9134e<>+0(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+4(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+8(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+12(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+16(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+20(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+24(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+28(SB)/4, $0x3ca9134e
+GLOBL c3ca9134e<>(SB), RODATA|NOPTR, $32
+
+DATA cbd5c1e2d<>+0(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+4(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+8(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+12(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+16(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+20(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+24(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+28(SB)/4, $0xbd5c1e2d
+GLOBL cbd5c1e2d<>(SB), RODATA|NOPTR, $32
+
+DATA c3e088393<>+0(SB)/4, $0x3e088393
+DATA c3e088393<>+4(SB)/4, $0x3e088393
+DATA c3e088393<>+8(SB)/4, $0x3e088393
+DATA c3e088393<>+12(SB)/4, $0x3e088393
+DATA c3e088393<>+16(SB)/4, $0x3e088393
+DATA c3e088393<>+20(SB)/4, $0x3e088393
+DATA c3e088393<>+24(SB)/4, $0x3e088393
+DATA c3e088393<>+28(SB)/4, $0x3e088393
+GLOBL c3e088393<>(SB), RODATA|NOPTR, $32
+
+DATA cbeaaaa99<>+0(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+4(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+8(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+12(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+16(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+20(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+24(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+28(SB)/4, $0xbeaaaa99
+GLOBL cbeaaaa99<>(SB), RODATA|NOPTR, $32
+
+DATA c3f200000<>+0(SB)/4, $0x3f200000
+DATA c3f200000<>+4(SB)/4, $0x3f200000
+DATA c3f200000<>+8(SB)/4, $0x3f200000
+DATA c3f200000<>+12(SB)/4, $0x3f200000
+DATA c3f200000<>+16(SB)/4, $0x3f200000
+DATA c3f200000<>+20(SB)/4, $0x3f200000
+DATA c3f200000<>+24(SB)/4, $0x3f200000
+DATA c3f200000<>+28(SB)/4, $0x3f200000
+GLOBL c3f200000<>(SB), RODATA|NOPTR, $32
+
+// func erfAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·erfAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector250:
+	CMPQ      DX, $0x00000008
+	JL        tail251
+	VMOVUPS   (AX)(BX*4), Y0
+	VANDPS    c7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS   c40800000<>+0(SB), Y2
+	VMINPS    Y1, Y2, Y2
+	VMULPS    c39438fc5<>+0(SB), Y2, Y3
+	VADDPS    cbb414280<>+0(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    c3cb2f0a2<>+0(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    cbdd32f88<>+0(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    cbf235c95<>+0(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VADDPS    cbf9044bc<>+0(SB), Y3, Y3
+	VMULPS    Y2, Y3, Y2
+	VADDPS    cb9b1f04f<>+0(SB), Y2, Y2
+	VMOVUPS   cc2d00000<>+0(SB), Y3
+	VMOVUPS   c42b20000<>+0(SB), Y4
+	VMAXPS    Y2, Y3, Y2
+	VMINPS    Y2, Y4, Y2
+	VMULPS    c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ Y3, Y3
+	VCVTDQ2PS Y3, Y4
+	VMULPS    c3f318000<>+0(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VMULPS    Y2, Y2, Y4
+	VMULPS    c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS    c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3efffffe<>+0(SB), Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y2, Y4, Y2
+	VPSRAD    $0x01, Y3, Y4
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y4, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y2, Y2
+	VPSUBD    Y4, Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y3, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   c3f800000<>+0(SB), Y3
+	VSUBPS    Y2, Y3, Y2
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c38a4b519<>+0(SB), Y3, Y4
+	VADDPS    cba51fb80<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    c3baa02d9<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    cbcdbfc87<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    c3de7167c<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    cbec0939f<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y3
+	VADDPS    c3e0375d4<>+0(SB), Y3, Y3
+	VMULPS    Y3, Y1, Y3
+	VADDPS    Y3, Y1, Y3
+	VCMPPS    $0x11, c3f800000<>+0(SB), Y1, Y1
+	VBLENDVPS Y1, Y3, Y2, Y1
+	VANDPS    c80000000<>+0(SB), Y0, Y0
+	VORPS     Y0, Y1, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector250
+
+tail251:
+	TESTQ      DX, DX
+	JZ         end252
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VANDPS     c7fffffff<>+0(SB), Y1, Y2
+	VMOVUPS    c40800000<>+0(SB), Y3
+	VMINPS     Y2, Y3, Y3
+	VMULPS     c39438fc5<>+0(SB), Y3, Y4
+	VADDPS     cbb414280<>+0(SB), Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VADDPS     c3cb2f0a2<>+0(SB), Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VADDPS     cbdd32f88<>+0(SB), Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VADDPS     cbf235c95<>+0(SB), Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VADDPS     cbf9044bc<>+0(SB), Y4, Y4
+	VMULPS     Y3, Y4, Y3
+	VADDPS     cb9b1f04f<>+0(SB), Y3, Y3
+	VMOVUPS    cc2d00000<>+0(SB), Y4
+	VMOVUPS    c42b20000<>+0(SB), Y5
+	VMAXPS     Y3, Y4, Y3
+	VMINPS     Y3, Y5, Y3
+	VMULPS     c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ  Y4, Y4
+	VCVTDQ2PS  Y4, Y5
+	VMULPS     c3f318000<>+0(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y3
+	VMULPS     cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS     Y5, Y3, Y3
+	VMULPS     Y3, Y3, Y5
+	VMULPS     c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS     c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3efffffe<>+0(SB), Y6, Y6
+	VMULPS     Y6, Y5, Y5
+	VADDPS     Y3, Y5, Y3
+	VPSRAD     $0x01, Y4, Y5
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y5, Y6
+	VPSLLD     $0x17, Y6, Y6
+	VMULPS     Y6, Y3, Y3
+	VPSUBD     Y5, Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y4, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VMOVUPS    c3f800000<>+0(SB), Y4
+	VSUBPS     Y3, Y4, Y3
+	VMULPS     Y2, Y2, Y4
+	VMULPS     c38a4b519<>+0(SB), Y4, Y5
+	VADDPS     cba51fb80<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     c3baa02d9<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     cbcdbfc87<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     c3de7167c<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     cbec0939f<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y4
+	VADDPS     c3e0375d4<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y2, Y4
+	VADDPS     Y4, Y2, Y4
+	VCMPPS     $0x11, c3f800000<>+0(SB), Y2, Y2
+	VBLENDVPS  Y2, Y4, Y3, Y2
+	VANDPS     c80000000<>+0(SB), Y1, Y1
+	VORPS      Y1, Y2, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end252:
+	VZEROUPPER
+	RET
+
+DATA c40800000<>+0(SB)/4, $0x40800000
+DATA c40800000<>+4(SB)/4, $0x40800000
+DATA c40800000<>+8(SB)/4, $0x40800000
+DATA c40800000<>+12(SB)/4, $0x40800000
+DATA c40800000<>+16(SB)/4, $0x40800000
+DATA c40800000<>+20(SB)/4, $0x40800000
+DATA c40800000<>+24(SB)/4, $0x40800000
+DATA c40800000<>+28(SB)/4, $0x40800000
+GLOBL c40800000<>(SB), RODATA|NOPTR, $32
+
+DATA c39438fc5<>+0(SB)/4, $0x39438fc5
+DATA c39438fc5<>+4(SB)/4, $0x39438fc5
+DATA c39438fc5<>+8(SB)/4, $0x39438fc5
+DATA c39438fc5<>+12(SB)/4, $0x39438fc5
+DATA c39438fc5<>+16(SB)/4, $0x39438fc5
+DATA c39438fc5<>+20(SB)/4, $0x39438fc5
+DATA c39438fc5<>+24(SB)/4, $0x39438fc5
+DATA c39438fc5<>+28(SB)/4, $0x39438fc5
+GLOBL c39438fc5<>(SB), RODATA|NOPTR, $32
+
+DATA cbb414280<>+0(SB)/4, $0xbb414280
+DATA cbb414280<>+4(SB)/4, $0xbb414280
+DATA cbb414280<>+8(SB)/4, $0xbb414280
+DATA cbb414280<>+12(SB)/4, $0xbb414280
+DATA cbb414280<>+16(SB)/4, $0xbb414280
+DATA cbb414280<>+20(SB)/4, $0xbb414280
+DATA cbb414280<>+24(SB)/4, $0xbb414280
+DATA cbb414280<>+28(SB)/4, $0xbb414280
+GLOBL cbb414280<>(SB), RODATA|NOPTR, $32
+
+DATA c3cb2f0a2<>+0(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+4(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+8(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+12(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+16(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+20(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+24(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+28(SB)/4, $0x3cb2f0a2
+GLOBL c3cb2f0a2<>(SB), RODATA|NOPTR, $32
+
+DATA cbdd32f88<>+0(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+4(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+8(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+12(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+16(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+20(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+24(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+28(SB)/4, $0xbdd32f88
+GLOBL cbdd32f88<>(SB), RODATA|NOPTR, $32
+
+DATA cbf235c95<>+0(SB)/4, $0xbf235c95
+DATA cbf235c95<>+4(SB)/4, $0xbf235c95
+DATA cbf235c95<>+8(SB)/4, $0xbf235c95
+DATA cbf235c95<>+12(SB)/4, $0xbf235c95
+DATA cbf235c95<>+16(SB)/4, $0xbf235c95
+DATA cbf235c95<>+20(SB)/4, $0xbf235c95
+DATA cbf235c95<>+24(SB)/4, $0xbf235c95
+DATA cbf235c95<>+28(SB)/4, $0xbf235c95
+GLOBL cbf235c95<>(SB), RODATA|NOPTR, $32
+
+DATA cbf9044bc<>+0(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+4(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+8(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+12(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+16(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+20(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+24(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+28(SB)/4, $0xbf9044bc
+GLOBL cbf9044bc<>(SB), RODATA|NOPTR, $32
+
+DATA cb9b1f04f<>+0(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+4(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+8(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+12(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+16(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+20(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+24(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+28(SB)/4, $0xb9b1f04f
+GLOBL cb9b1f04f<>(SB), RODATA|NOPTR, $32
+
+DATA c38a4b519<>+0(SB)/4, $0x38a4b519
+DATA c38a4b519<>+4(SB)/4, $0x38a4b519
+DATA c38a4b519<>+8(SB)/4, $0x38a4b519
+DATA c38a4b519<>+12(SB)/4, $0x38a4b519
+DATA c38a4b519<>+16(SB)/4, $0x38a4b519
+DATA c38a4b519<>+20(SB)/4, $0x38a4b519
+DATA c38a4b519<>+24(SB)/4, $0x38a4b519
+DATA c38a4b519<>+28(SB)/4, $0x38a4b519
+GLOBL c38a4b519<>(SB), RODATA|NOPTR, $32
+
+DATA cba51fb80<>+0(SB)/4, $0xba51fb80
+DATA cba51fb80<>+4(SB)/4, $0xba51fb80
+DATA cba51fb80<>+8(SB)/4, $0xba51fb80
+DATA cba51fb80<>+12(SB)/4, $0xba51fb80
+DATA cba51fb80<>+16(SB)/4, $0xba51fb80
+DATA cba51fb80<>+20(SB)/4, $0xba51fb80
+DATA cba51fb80<>+24(SB)/4, $0xba51fb80
+DATA cba51fb80<>+28(SB)/4, $0xba51fb80
+GLOBL cba51fb80<>(SB), RODATA|NOPTR, $32
+
+DATA c3baa02d9<>+0(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+4(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+8(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+12(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+16(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+20(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+24(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+28(SB)/4, $0x3baa02d9
+GLOBL c3baa02d9<>(SB), RODATA|NOPTR, $32
+
+DATA cbcdbfc87<>+0(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+4(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+8(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+12(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+16(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+20(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+24(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+28(SB)/4, $0xbcdbfc87
+GLOBL cbcdbfc87<>(SB), RODATA|NOPTR, $32
+
+DATA c3de7167c<>+0(SB)/4, $0x3de7167c
+DATA c3de7167c<>+4(SB)/4, $0x3de7167c
+DATA c3de7167c<>+8(SB)/4, $0x3de7167c
+DATA c3de7167c<>+12(SB)/4, $0x3de7167c
+DATA c3de7167c<>+16(SB)/4, $0x3de7167c
+DATA c3de7167c<>+20(SB)/4, $0x3de7167c
+DATA c3de7167c<>+24(SB)/4, $0x3de7167c
+DATA c3de7167c<>+28(SB)/4, $0x3de7167c
+GLOBL c3de7167c<>(SB), RODATA|NOPTR, $32
+
+DATA cbec0939f<>+0(SB)/4, $0xbec0939f
+DATA cbec0939f<>+4(SB)/4, $0xbec0939f
+DATA cbec0939f<>+8(SB)/4, $0xbec0939f
+DATA cbec0939f<>+12(SB)/4, $0xbec0939f
+DATA cbec0939f<>+16(SB)/4, $0xbec0939f
+DATA cbec0939f<>+20(SB)/4, $0xbec0939f
+DATA cbec0939f<>+24(SB)/4, $0xbec0939f
+DATA cbec0939f<>+28(SB)/4, $0xbec0939f
+GLOBL cbec0939f<>(SB), RODATA|NOPTR, $32
+
+DATA c3e0375d4<>+0(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+4(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+8(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+12(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+16(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+20(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+24(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+28(SB)/4, $0x3e0375d4
+GLOBL c3e0375d4<>(SB), RODATA|NOPTR, $32
+
+// func softplusAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·softplusAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector253:
+	CMPQ      DX, $0x00000008
+	JL        tail254
+	VMOVUPS   (AX)(BX*4), Y0
+	VORPS     c80000000<>+0(SB), Y0, Y1
+	VMOVUPS   cc2d00000<>+0(SB), Y2
+	VMOVUPS   c42b20000<>+0(SB), Y3
+	VMAXPS    Y1, Y2, Y1
+	VMINPS    Y1, Y3, Y1
+	VMULPS    c3fb8aa3b<>+0(SB), Y1, Y2
+	VCVTPS2DQ Y2, Y2
+	VCVTDQ2PS Y2, Y3
+	VMULPS    c3f318000<>+0(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    cb95e8083<>+0(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c3ab5121a<>+0(SB), Y1, Y4
+	VADDPS    c3c091cf1<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3d2aac79<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3e2aaa49<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3efffffe<>+0(SB), Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    c3f800000<>+0(SB), Y1, Y1
+	VPADDD    c0000007f<>+0(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VADDPS    c3f800000<>+0(SB), Y1, Y2
+	VSUBPS    c3f800000<>+0(SB), Y2, Y3
+	VSUBPS    Y3, Y1, Y1
+	VDIVPS    Y2, Y1, Y1
+	VXORPS    Y3, Y3, Y3
+	VMAXPS    Y0, Y3, Y0
+	VCMPPS    $0x11, c00800000<>+0(SB), Y2, Y3
+	VMULPS    c4b800000<>+0(SB), Y2, Y4
+	VBLENDVPS Y3, Y4, Y2, Y4
+	VPSUBD    c3f3504f3<>+0(SB), Y4, Y5
+	VPSRAD    $0x17, Y5, Y5
+	VPSLLD    $0x17, Y5, Y6
+	VPSUBD    Y6, Y4, Y4
+	VSUBPS    c3f800000<>+0(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
+	VMOVUPS   c41c00000<>+0(SB), Y6
+	VANDPS    Y6, Y3, Y3
+	VSUBPS    Y3, Y5, Y3
+	VMULPS    Y4, Y4, Y5
+	VMULPS    Y4, Y5, Y6
+	VMULPS    cbd9c60d4<>+0(SB), Y4, Y7
+	VADDPS    c3e02b24c<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    cbe06c3ad<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    c3e116c85<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    cbe2a38fb<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    c3e4cd009<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    cbe800114<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    c3eaaaaaa<>+0(SB), Y7, Y7
+	VMULPS    Y7, Y6, Y6
+	VMULPS    cb95e8083<>+0(SB), Y3, Y7
+	VADDPS    Y7, Y6, Y6
+	VMULPS    c3f000000<>+0(SB), Y5, Y5
+	VSUBPS    Y5, Y6, Y5
+	VADDPS    Y5, Y4, Y4
+	VMULPS    c3f318000<>+0(SB), Y3, Y3
+	VADDPS    Y3, Y4, Y3
+	VCMPPS    $0x1e, c7f7fffff<>+0(SB), Y2, Y4
+	VBLENDVPS Y4, Y2, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPS    $0x00, Y4, Y2, Y4
+	VBLENDVPS Y4, cff800000<>+0(SB), Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPS    $0x1d, Y4, Y2, Y2
+	VMOVUPS   c7fc00000<>+0(SB), Y4
+	VBLENDVPS Y2, Y3, Y4, Y2
+	VADDPS    Y1, Y2, Y1
+	VADDPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector253
+
+tail254:
+	TESTQ      DX, DX
+	JZ         end255
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VORPS      c80000000<>+0(SB), Y1, Y2
+	VMOVUPS    cc2d00000<>+0(SB), Y3
+	VMOVUPS    c42b20000<>+0(SB), Y4
+	VMAXPS     Y2, Y3, Y2
+	VMINPS     Y2, Y4, Y2
+	VMULPS     c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ  Y3, Y3
+	VCVTDQ2PS  Y3, Y4
+	VMULPS     c3f318000<>+0(SB), Y4, Y5
+	VSUBPS     Y5, Y2, Y2
+	VMULPS     cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS     Y4, Y2, Y2
+	VMULPS     Y2, Y2, Y4
+	VMULPS     c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS     c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3efffffe<>+0(SB), Y5, Y5
+	VMULPS     Y5, Y4, Y4
+	VADDPS     Y2, Y4, Y2
+	VPSRAD     $0x01, Y3, Y4
+	VADDPS     c3f800000<>+0(SB), Y2, Y2
+	VPADDD     c0000007f<>+0(SB), Y4, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y2, Y2
+	VPSUBD     Y4, Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y3, Y3
+	VPSLLD     $0x17, Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VADDPS     c3f800000<>+0(SB), Y2, Y3
+	VSUBPS     c3f800000<>+0(SB), Y3, Y4
+	VSUBPS     Y4, Y2, Y2
+	VDIVPS     Y3, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VMAXPS     Y1, Y4, Y1
+	VCMPPS     $0x11, c00800000<>+0(SB), Y3, Y4
+	VMULPS     c4b800000<>+0(SB), Y3, Y5
+	VBLENDVPS  Y4, Y5, Y3, Y5
+	VPSUBD     c3f3504f3<>+0(SB), Y5, Y6
+	VPSRAD     $0x17, Y6, Y6
+	VPSLLD     $0x17, Y6, Y7
+	VPSUBD     Y7, Y5, Y5
+	VSUBPS     c3f800000<>+0(SB), Y5, Y5
+	VCVTDQ2PS  Y6, Y6
+	VMOVUPS    c41c00000<>+0(SB), Y7
+	VANDPS     Y7, Y4, Y4
+	VSUBPS     Y4, Y6, Y4
+	VMULPS     Y5, Y5, Y6
+	VMULPS     Y5, Y6, Y7
+	VMULPS     cbd9c60d4<>+0(SB), Y5, Y8
+	VADDPS     c3e02b24c<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     cbe06c3ad<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     c3e116c85<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     cbe2a38fb<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     c3e4cd009<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     cbe800114<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     c3eaaaaaa<>+0(SB), Y8, Y8
+	VMULPS     Y8, Y7, Y7
+	VMULPS     cb95e8083<>+0(SB), Y4, Y8
+	VADDPS     Y8, Y7, Y7
+	VMULPS     c3f000000<>+0(SB), Y6, Y6
+	VSUBPS     Y6, Y7, Y6
+	VADDPS     Y6, Y5, Y5
+	VMULPS     c3f318000<>+0(SB), Y4, Y4
+	VADDPS     Y4, Y5, Y4
+	VCMPPS     $0x1e, c7f7fffff<>+0(SB), Y3, Y5
+	VBLENDVPS  Y5, Y3, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VCMPPS     $0x00, Y5, Y3, Y5
+	VBLENDVPS  Y5, cff800000<>+0(SB), Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VCMPPS     $0x1d, Y5, Y3, Y3
+	VMOVUPS    c7fc00000<>+0(SB), Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
+	VADDPS     Y2, Y3, Y2
+	VADDPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end255:
+	VZEROUPPER
+	RET
+
+// func siluAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·siluAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector256:
+	CMPQ      DX, $0x00000008
+	JL        tail257
+	VMOVUPS   (AX)(BX*4), Y0
+	VORPS     c80000000<>+0(SB), Y0, Y1
+	VMOVUPS   cc2d00000<>+0(SB), Y2
+	VMOVUPS   c42b20000<>+0(SB), Y3
+	VMAXPS    Y1, Y2, Y1
+	VMINPS    Y1, Y3, Y1
+	VMULPS    c3fb8aa3b<>+0(SB), Y1, Y2
+	VCVTPS2DQ Y2, Y2
+	VCVTDQ2PS Y2, Y3
+	VMULPS    c3f318000<>+0(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    cb95e8083<>+0(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c3ab5121a<>+0(SB), Y1, Y4
+	VADDPS    c3c091cf1<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3d2aac79<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3e2aaa49<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3efffffe<>+0(SB), Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    c3f800000<>+0(SB), Y1, Y1
+	VPADDD    c0000007f<>+0(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   c3f800000<>+0(SB), Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x11, Y3, Y0, Y3
+	VBLENDVPS Y3, Y1, Y2, Y3
+	VADDPS    Y2, Y1, Y1
+	VDIVPS    Y1, Y3, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector256
+
+tail257:
+	TESTQ      DX, DX
+	JZ         end258
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VORPS      c80000000<>+0(SB), Y1, Y2
+	VMOVUPS    cc2d00000<>+0(SB), Y3
+	VMOVUPS    c42b20000<>+0(SB), Y4
+	VMAXPS     Y2, Y3, Y2
+	VMINPS     Y2, Y4, Y2
+	VMULPS     c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ  Y3, Y3
+	VCVTDQ2PS  Y3, Y4
+	VMULPS     c3f318000<>+0(SB), Y4, Y5
+	VSUBPS     Y5, Y2, Y2
+	VMULPS     cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS     Y4, Y2, Y2
+	VMULPS     Y2, Y2, Y4
+	VMULPS     c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS     c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3efffffe<>+0(SB), Y5, Y5
+	VMULPS     Y5, Y4, Y4
+	VADDPS     Y2, Y4, Y2
+	VPSRAD     $0x01, Y3, Y4
+	VADDPS     c3f800000<>+0(SB), Y2, Y2
+	VPADDD     c0000007f<>+0(SB), Y4, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y2, Y2
+	VPSUBD     Y4, Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y3, Y3
+	VPSLLD     $0x17, Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VMOVUPS    c3f800000<>+0(SB), Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPS     $0x11, Y4, Y1, Y4
+	VBLENDVPS  Y4, Y2, Y3, Y4
+	VADDPS     Y3, Y2, Y2
+	VDIVPS     Y2, Y4, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end258:
+	VZEROUPPER
+	RET
+
+// func geluAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·geluAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector259:
+	CMPQ      DX, $0x00000008
+	JL        tail260
+	VMOVUPS   (AX)(BX*4), Y0
+	VMULPS    c3f000000<>+0(SB), Y0, Y1
+	VMULPS    c3f3504f3<>+0(SB), Y0, Y0
+	VANDPS    c7fffffff<>+0(SB), Y0, Y2
+	VMOVUPS   c40800000<>+0(SB), Y3
+	VMINPS    Y2, Y3, Y3
+	VMULPS    c39438fc5<>+0(SB), Y3, Y4
+	VADDPS    cbb414280<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    c3cb2f0a2<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    cbdd32f88<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    cbf235c95<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    cbf9044bc<>+0(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y3
+	VADDPS    cb9b1f04f<>+0(SB), Y3, Y3
+	VMOVUPS   cc2d00000<>+0(SB), Y4
+	VMOVUPS   c42b20000<>+0(SB), Y5
+	VMAXPS    Y3, Y4, Y3
+	VMINPS    Y3, Y5, Y3
+	VMULPS    c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ Y4, Y4
+	VCVTDQ2PS Y4, Y5
+	VMULPS    c3f318000<>+0(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y3
+	VMULPS    cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	VMULPS    Y3, Y3, Y5
+	VMULPS    c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS    c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3efffffe<>+0(SB), Y6, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y3, Y5, Y3
+	VPSRAD    $0x01, Y4, Y5
+	VADDPS    c3f800000<>+0(SB), Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y5, Y6
+	VPSLLD    $0x17, Y6, Y6
+	VMULPS    Y6, Y3, Y3
+	VPSUBD    Y5, Y4, Y4
+	VPADDD    c0000007f<>+0(SB), Y4, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VMOVUPS   c3f800000<>+0(SB), Y4
+	VSUBPS    Y3, Y4, Y3
+	VMULPS    Y2, Y2, Y4
+	VMULPS    c38a4b519<>+0(SB), Y4, Y5
+	VADDPS    cba51fb80<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    c3baa02d9<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    cbcdbfc87<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    c3de7167c<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    cbec0939f<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y4
+	VADDPS    c3e0375d4<>+0(SB), Y4, Y4
+	VMULPS    Y4, Y2, Y4
+	VADDPS    Y4, Y2, Y4
+	VCMPPS    $0x11, c3f800000<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y4, Y3, Y2
+	VANDPS    c80000000<>+0(SB), Y0, Y0
+	VORPS     Y0, Y2, Y0
+	VADDPS    c3f800000<>+0(SB), Y0, Y0
+	VMULPS    Y0, Y1, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector259
+
+tail260:
+	TESTQ      DX, DX
+	JZ         end261
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VMULPS     c3f000000<>+0(SB), Y1, Y2
+	VMULPS     c3f3504f3<>+0(SB), Y1, Y1
+	VANDPS     c7fffffff<>+0(SB), Y1, Y3
+	VMOVUPS    c40800000<>+0(SB), Y4
+	VMINPS     Y3, Y4, Y4
+	VMULPS     c39438fc5<>+0(SB), Y4, Y5
+	VADDPS     cbb414280<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     c3cb2f0a2<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     cbdd32f88<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     cbf235c95<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y5
+	VADDPS     cbf9044bc<>+0(SB), Y5, Y5
+	VMULPS     Y4, Y5, Y4
+	VADDPS     cb9b1f04f<>+0(SB), Y4, Y4
+	VMOVUPS    cc2d00000<>+0(SB), Y5
+	VMOVUPS    c42b20000<>+0(SB), Y6
+	VMAXPS     Y4, Y5, Y4
+	VMINPS     Y4, Y6, Y4
+	VMULPS     c3fb8aa3b<>+0(SB), Y4, Y5
+	VCVTPS2DQ  Y5, Y5
+	VCVTDQ2PS  Y5, Y6
+	VMULPS     c3f318000<>+0(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y4
+	VMULPS     cb95e8083<>+0(SB), Y6, Y6
+	VSUBPS     Y6, Y4, Y4
+	VMULPS     Y4, Y4, Y6
+	VMULPS     c3ab5121a<>+0(SB), Y4, Y7
+	VADDPS     c3c091cf1<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3d2aac79<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3e2aaa49<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3efffffe<>+0(SB), Y7, Y7
+	VMULPS     Y7, Y6, Y6
+	VADDPS     Y4, Y6, Y4
+	VPSRAD     $0x01, Y5, Y6
+	VADDPS     c3f800000<>+0(SB), Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y6, Y7
+	VPSLLD     $0x17, Y7, Y7
+	VMULPS     Y7, Y4, Y4
+	VPSUBD     Y6, Y5, Y5
+	VPADDD     c0000007f<>+0(SB), Y5, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y4, Y4
+	VMOVUPS    c3f800000<>+0(SB), Y5
+	VSUBPS     Y4, Y5, Y4
+	VMULPS     Y3, Y3, Y5
+	VMULPS     c38a4b519<>+0(SB), Y5, Y6
+	VADDPS     cba51fb80<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     c3baa02d9<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     cbcdbfc87<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     c3de7167c<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     cbec0939f<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y5
+	VADDPS     c3e0375d4<>+0(SB), Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VADDPS     Y5, Y3, Y5
+	VCMPPS     $0x11, c3f800000<>+0(SB), Y3, Y3
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VANDPS     c80000000<>+0(SB), Y1, Y1
+	VORPS      Y1, Y3, Y1
+	VADDPS     c3f800000<>+0(SB), Y1, Y1
+	VMULPS     Y1, Y2, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end261:
+	VZEROUPPER
+	RET
+
+// func geluTanhAVX2(dst []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector262:
+	CMPQ      DX, $0x00000008
+	JL        tail263
+	VMOVUPS   (AX)(BX*4), Y0
+	VMULPS    c3fcc422a<>+0(SB), Y0, Y1
+	VMULPS    Y0, Y0, Y2
+	VMULPS    c3d372713<>+0(SB), Y2, Y2
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VORPS     c80000000<>+0(SB), Y1, Y2
+	VMOVUPS   cc2d00000<>+0(SB), Y3
+	VMOVUPS   c42b20000<>+0(SB), Y4
+	VMAXPS    Y2, Y3, Y2
+	VMINPS    Y2, Y4, Y2
+	VMULPS    c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ Y3, Y3
+	VCVTDQ2PS Y3, Y4
+	VMULPS    c3f318000<>+0(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VMULPS    Y2, Y2, Y4
+	VMULPS    c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS    c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3efffffe<>+0(SB), Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y2, Y4, Y2
+	VPSRAD    $0x01, Y3, Y4
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y4, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y2, Y2
+	VPSUBD    Y4, Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y3, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   c3f800000<>+0(SB), Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPS    $0x11, Y4, Y1, Y1
+	VBLENDVPS Y1, Y2, Y3, Y1
+	VADDPS    Y3, Y2, Y2
+	VDIVPS    Y2, Y1, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector262
+
+tail263:
+	TESTQ      DX, DX
+	JZ         end264
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX)(BX*4), Y0, Y1
+	VMULPS     c3fcc422a<>+0(SB), Y1, Y2
+	VMULPS     Y1, Y1, Y3
+	VMULPS     c3d372713<>+0(SB), Y3, Y3
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VORPS      c80000000<>+0(SB), Y2, Y3
+	VMOVUPS    cc2d00000<>+0(SB), Y4
+	VMOVUPS    c42b20000<>+0(SB), Y5
+	VMAXPS     Y3, Y4, Y3
+	VMINPS     Y3, Y5, Y3
+	VMULPS     c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ  Y4, Y4
+	VCVTDQ2PS  Y4, Y5
+	VMULPS     c3f318000<>+0(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y3
+	VMULPS     cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS     Y5, Y3, Y3
+	VMULPS     Y3, Y3, Y5
+	VMULPS     c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS     c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3efffffe<>+0(SB), Y6, Y6
+	VMULPS     Y6, Y5, Y5
+	VADDPS     Y3, Y5, Y3
+	VPSRAD     $0x01, Y4, Y5
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y5, Y6
+	VPSLLD     $0x17, Y6, Y6
+	VMULPS     Y6, Y3, Y3
+	VPSUBD     Y5, Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y4, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VMOVUPS    c3f800000<>+0(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VCMPPS     $0x11, Y5, Y2, Y2
+	VBLENDVPS  Y2, Y3, Y4, Y2
+	VADDPS     Y4, Y3, Y3
+	VDIVPS     Y3, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end264:
+	VZEROUPPER
+	RET
+
+DATA c3fcc422a<>+0(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+4(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+8(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+12(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+16(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+20(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+24(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+28(SB)/4, $0x3fcc422a
+GLOBL c3fcc422a<>(SB), RODATA|NOPTR, $32
+
+DATA c3d372713<>+0(SB)/4, $0x3d372713
+DATA c3d372713<>+4(SB)/4, $0x3d372713
+DATA c3d372713<>+8(SB)/4, $0x3d372713
+DATA c3d372713<>+12(SB)/4, $0x3d372713
+DATA c3d372713<>+16(SB)/4, $0x3d372713
+DATA c3d372713<>+20(SB)/4, $0x3d372713
+DATA c3d372713<>+24(SB)/4, $0x3d372713
+DATA c3d372713<>+28(SB)/4, $0x3d372713
+GLOBL c3d372713<>(SB), RODATA|NOPTR, $32
+
+// func eluAVX2(dst []float32, x []float32, a float32)
+// Requires: AVX, AVX2
+TEXT ·eluAVX2(SB), NOSPLIT, $0-52
+	MOVQ         x_base+24(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	VBROADCASTSS a+48(FP), Y0
+	XORQ         BX, BX
+
+vector265:
+	CMPQ      DX, $0x00000008
+	JL        tail266
+	VMOVUPS   (AX)(BX*4), Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x11, Y2, Y1, Y2
+	VMOVUPS   cc2ae0000<>+0(SB), Y3
+	VMAXPS    Y1, Y3, Y3
+	VMULPS    c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ Y4, Y4
+	VCVTDQ2PS Y4, Y5
+	VMULPS    c3f318000<>+0(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y3
+	VMULPS    cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	VMULPS    Y3, Y3, Y5
+	VMULPS    c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS    c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3efffffe<>+0(SB), Y6, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y3, Y5, Y3
+	VPADDD    c0000007f<>+0(SB), Y4, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y3, Y4, Y3
+	VSUBPS    c3f800000<>+0(SB), Y4, Y4
+	VADDPS    Y4, Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VBLENDVPS Y2, Y3, Y1, Y1
+	VMOVUPS   Y1, (CX)(BX*4)
+	ADDQ      $0x00000008, BX
+	SUBQ      $0x00000008, DX
+	JMP       vector265
+
+tail266:
+	TESTQ      DX, DX
+	JZ         end267
+	LEAQ       lanes<>+32(SB), SI
+	MOVQ       DX, DI
+	NEGQ       DI
+	VMOVUPS    (SI)(DI*4), Y1
+	VMASKMOVPS (AX)(BX*4), Y1, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x11, Y3, Y2, Y3
+	VMOVUPS    cc2ae0000<>+0(SB), Y4
+	VMAXPS     Y2, Y4, Y4
+	VMULPS     c3fb8aa3b<>+0(SB), Y4, Y5
+	VCVTPS2DQ  Y5, Y5
+	VCVTDQ2PS  Y5, Y6
+	VMULPS     c3f318000<>+0(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y4
+	VMULPS     cb95e8083<>+0(SB), Y6, Y6
+	VSUBPS     Y6, Y4, Y4
+	VMULPS     Y4, Y4, Y6
+	VMULPS     c3ab5121a<>+0(SB), Y4, Y7
+	VADDPS     c3c091cf1<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3d2aac79<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3e2aaa49<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3efffffe<>+0(SB), Y7, Y7
+	VMULPS     Y7, Y6, Y6
+	VADDPS     Y4, Y6, Y4
+	VPADDD     c0000007f<>+0(SB), Y5, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y4, Y5, Y4
+	VSUBPS     c3f800000<>+0(SB), Y5, Y5
+	VADDPS     Y5, Y4, Y4
+	VMULPS     Y0, Y4, Y0
+	VBLENDVPS  Y3, Y0, Y2, Y0
+	VMASKMOVPS Y0, Y1, (CX)(BX*4)
+	ADDQ       DX, BX
+
+end267:
+	VZEROUPPER
+	RET
+
+DATA cc2ae0000<>+0(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+4(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+8(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+12(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+16(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+20(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+24(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+28(SB)/4, $0xc2ae0000
+GLOBL cc2ae0000<>(SB), RODATA|NOPTR, $32
+
+// func eluGradAVX2(dx []float32, g []float32, x []float32, a float32)
+// Requires: AVX, AVX2
+TEXT ·eluGradAVX2(SB), NOSPLIT, $0-76
+	MOVQ         g_base+24(FP), AX
+	MOVQ         x_base+48(FP), CX
+	MOVQ         dx_base+0(FP), DX
+	MOVQ         dx_len+8(FP), BX
+	VBROADCASTSS a+72(FP), Y0
+	XORQ         SI, SI
+
+vector268:
+	CMPQ      BX, $0x00000008
+	JL        tail269
+	VMOVUPS   (AX)(SI*4), Y1
+	VMOVUPS   (CX)(SI*4), Y2
+	VXORPS    Y3, Y3, Y3
+	VCMPPS    $0x11, Y3, Y2, Y3
+	VMOVUPS   cc2d00000<>+0(SB), Y4
+	VMOVUPS   c42b20000<>+0(SB), Y5
+	VMAXPS    Y2, Y4, Y2
+	VMINPS    Y2, Y5, Y2
+	VMULPS    c3fb8aa3b<>+0(SB), Y2, Y4
+	VCVTPS2DQ Y4, Y4
+	VCVTDQ2PS Y4, Y5
+	VMULPS    c3f318000<>+0(SB), Y5, Y6
+	VSUBPS    Y6, Y2, Y2
+	VMULPS    cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    Y2, Y2, Y5
+	VMULPS    c3ab5121a<>+0(SB), Y2, Y6
+	VADDPS    c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS    Y2, Y6, Y6
+	VADDPS    c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS    Y2, Y6, Y6
+	VADDPS    c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS    Y2, Y6, Y6
+	VADDPS    c3efffffe<>+0(SB), Y6, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y2, Y5, Y2
+	VPSRAD    $0x01, Y4, Y5
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y5, Y6
+	VPSLLD    $0x17, Y6, Y6
+	VMULPS    Y6, Y2, Y2
+	VPSUBD    Y5, Y4, Y4
+	VPADDD    c0000007f<>+0(SB), Y4, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VMULPS    Y0, Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VBLENDVPS Y3, Y2, Y1, Y1
+	VMOVUPS   Y1, (DX)(SI*4)
+	ADDQ      $0x00000008, SI
+	SUBQ      $0x00000008, BX
+	JMP       vector268
+
+tail269:
+	TESTQ      BX, BX
+	JZ         end270
+	LEAQ       lanes<>+32(SB), DI
+	MOVQ       BX, R8
+	NEGQ       R8
+	VMOVUPS    (DI)(R8*4), Y1
+	VMASKMOVPS (AX)(SI*4), Y1, Y2
+	VMASKMOVPS (CX)(SI*4), Y1, Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPS     $0x11, Y4, Y3, Y4
+	VMOVUPS    cc2d00000<>+0(SB), Y5
+	VMOVUPS    c42b20000<>+0(SB), Y6
+	VMAXPS     Y3, Y5, Y3
+	VMINPS     Y3, Y6, Y3
+	VMULPS     c3fb8aa3b<>+0(SB), Y3, Y5
+	VCVTPS2DQ  Y5, Y5
+	VCVTDQ2PS  Y5, Y6
+	VMULPS     c3f318000<>+0(SB), Y6, Y7
+	VSUBPS     Y7, Y3, Y3
+	VMULPS     cb95e8083<>+0(SB), Y6, Y6
+	VSUBPS     Y6, Y3, Y3
+	VMULPS     Y3, Y3, Y6
+	VMULPS     c3ab5121a<>+0(SB), Y3, Y7
+	VADDPS     c3c091cf1<>+0(SB), Y7, Y7
+	VMULPS     Y3, Y7, Y7
+	VADDPS     c3d2aac79<>+0(SB), Y7, Y7
+	VMULPS     Y3, Y7, Y7
+	VADDPS     c3e2aaa49<>+0(SB), Y7, Y7
+	VMULPS     Y3, Y7, Y7
+	VADDPS     c3efffffe<>+0(SB), Y7, Y7
+	VMULPS     Y7, Y6, Y6
+	VADDPS     Y3, Y6, Y3
+	VPSRAD     $0x01, Y5, Y6
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y6, Y7
+	VPSLLD     $0x17, Y7, Y7
+	VMULPS     Y7, Y3, Y3
+	VPSUBD     Y6, Y5, Y5
+	VPADDD     c0000007f<>+0(SB), Y5, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y3, Y3
+	VMULPS     Y0, Y3, Y0
+	VMULPS     Y2, Y0, Y0
+	VBLENDVPS  Y4, Y0, Y2, Y0
+	VMASKMOVPS Y0, Y1, (DX)(SI*4)
+	ADDQ       BX, SI
+
+end270:
+	VZEROUPPER
+	RET
+
+// func softplusGradAVX2(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·softplusGradAVX2(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector271:
+	CMPQ      BX, $0x00000008
+	JL        tail272
+	VMOVUPS   (AX)(SI*4), Y0
+	VMOVUPS   (CX)(SI*4), Y1
+	VORPS     c80000000<>+0(SB), Y1, Y2
+	VMOVUPS   cc2d00000<>+0(SB), Y3
+	VMOVUPS   c42b20000<>+0(SB), Y4
+	VMAXPS    Y2, Y3, Y2
+	VMINPS    Y2, Y4, Y2
+	VMULPS    c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ Y3, Y3
+	VCVTDQ2PS Y3, Y4
+	VMULPS    c3f318000<>+0(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VMULPS    Y2, Y2, Y4
+	VMULPS    c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS    c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3efffffe<>+0(SB), Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y2, Y4, Y2
+	VPSRAD    $0x01, Y3, Y4
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y4, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y2, Y2
+	VPSUBD    Y4, Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y3, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   c3f800000<>+0(SB), Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPS    $0x11, Y4, Y1, Y1
+	VBLENDVPS Y1, Y2, Y3, Y1
+	VADDPS    Y3, Y2, Y2
+	VDIVPS    Y2, Y1, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(SI*4)
+	ADDQ      $0x00000008, SI
+	SUBQ      $0x00000008, BX
+	JMP       vector271
+
+tail272:
+	TESTQ      BX, BX
+	JZ         end273
+	LEAQ       lanes<>+32(SB), DI
+	MOVQ       BX, R8
+	NEGQ       R8
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
+	VORPS      c80000000<>+0(SB), Y2, Y3
+	VMOVUPS    cc2d00000<>+0(SB), Y4
+	VMOVUPS    c42b20000<>+0(SB), Y5
+	VMAXPS     Y3, Y4, Y3
+	VMINPS     Y3, Y5, Y3
+	VMULPS     c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ  Y4, Y4
+	VCVTDQ2PS  Y4, Y5
+	VMULPS     c3f318000<>+0(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y3
+	VMULPS     cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS     Y5, Y3, Y3
+	VMULPS     Y3, Y3, Y5
+	VMULPS     c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS     c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3efffffe<>+0(SB), Y6, Y6
+	VMULPS     Y6, Y5, Y5
+	VADDPS     Y3, Y5, Y3
+	VPSRAD     $0x01, Y4, Y5
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y5, Y6
+	VPSLLD     $0x17, Y6, Y6
+	VMULPS     Y6, Y3, Y3
+	VPSUBD     Y5, Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y4, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VMOVUPS    c3f800000<>+0(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VCMPPS     $0x11, Y5, Y2, Y2
+	VBLENDVPS  Y2, Y3, Y4, Y2
+	VADDPS     Y4, Y3, Y3
+	VDIVPS     Y3, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(SI*4)
+	ADDQ       BX, SI
+
+end273:
+	VZEROUPPER
+	RET
+
+// func erfGradAVX2(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·erfGradAVX2(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector274:
+	CMPQ      BX, $0x00000008
+	JL        tail275
+	VMOVUPS   (AX)(SI*4), Y0
+	VMOVUPS   (CX)(SI*4), Y1
+	VMULPS    Y1, Y1, Y1
+	VXORPS    c80000000<>+0(SB), Y1, Y1
+	VMOVUPS   cc2d00000<>+0(SB), Y2
+	VMOVUPS   c42b20000<>+0(SB), Y3
+	VMAXPS    Y1, Y2, Y1
+	VMINPS    Y1, Y3, Y1
+	VMULPS    c3fb8aa3b<>+0(SB), Y1, Y2
+	VCVTPS2DQ Y2, Y2
+	VCVTDQ2PS Y2, Y3
+	VMULPS    c3f318000<>+0(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    cb95e8083<>+0(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c3ab5121a<>+0(SB), Y1, Y4
+	VADDPS    c3c091cf1<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3d2aac79<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3e2aaa49<>+0(SB), Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VADDPS    c3efffffe<>+0(SB), Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    c3f800000<>+0(SB), Y1, Y1
+	VPADDD    c0000007f<>+0(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMULPS    c3f906ebb<>+0(SB), Y1, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(SI*4)
+	ADDQ      $0x00000008, SI
+	SUBQ      $0x00000008, BX
+	JMP       vector274
+
+tail275:
+	TESTQ      BX, BX
+	JZ         end276
+	LEAQ       lanes<>+32(SB), DI
+	MOVQ       BX, R8
+	NEGQ       R8
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
+	VMULPS     Y2, Y2, Y2
+	VXORPS     c80000000<>+0(SB), Y2, Y2
+	VMOVUPS    cc2d00000<>+0(SB), Y3
+	VMOVUPS    c42b20000<>+0(SB), Y4
+	VMAXPS     Y2, Y3, Y2
+	VMINPS     Y2, Y4, Y2
+	VMULPS     c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ  Y3, Y3
+	VCVTDQ2PS  Y3, Y4
+	VMULPS     c3f318000<>+0(SB), Y4, Y5
+	VSUBPS     Y5, Y2, Y2
+	VMULPS     cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS     Y4, Y2, Y2
+	VMULPS     Y2, Y2, Y4
+	VMULPS     c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS     c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VADDPS     c3efffffe<>+0(SB), Y5, Y5
+	VMULPS     Y5, Y4, Y4
+	VADDPS     Y2, Y4, Y2
+	VPSRAD     $0x01, Y3, Y4
+	VADDPS     c3f800000<>+0(SB), Y2, Y2
+	VPADDD     c0000007f<>+0(SB), Y4, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y2, Y2
+	VPSUBD     Y4, Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y3, Y3
+	VPSLLD     $0x17, Y3, Y3
+	VMULPS     Y3, Y2, Y2
+	VMULPS     c3f906ebb<>+0(SB), Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(SI*4)
+	ADDQ       BX, SI
+
+end276:
+	VZEROUPPER
+	RET
+
+DATA c3f906ebb<>+0(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+4(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+8(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+12(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+16(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+20(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+24(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+28(SB)/4, $0x3f906ebb
+GLOBL c3f906ebb<>(SB), RODATA|NOPTR, $32
+
+// func siluGradAVX2(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector277:
+	CMPQ      BX, $0x00000008
+	JL        tail278
+	VMOVUPS   (AX)(SI*4), Y0
+	VMOVUPS   (CX)(SI*4), Y1
+	VORPS     c80000000<>+0(SB), Y1, Y2
+	VMOVUPS   cc2d00000<>+0(SB), Y3
+	VMOVUPS   c42b20000<>+0(SB), Y4
+	VMAXPS    Y2, Y3, Y2
+	VMINPS    Y2, Y4, Y2
+	VMULPS    c3fb8aa3b<>+0(SB), Y2, Y3
+	VCVTPS2DQ Y3, Y3
+	VCVTDQ2PS Y3, Y4
+	VMULPS    c3f318000<>+0(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    cb95e8083<>+0(SB), Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VMULPS    Y2, Y2, Y4
+	VMULPS    c3ab5121a<>+0(SB), Y2, Y5
+	VADDPS    c3c091cf1<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3d2aac79<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3e2aaa49<>+0(SB), Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VADDPS    c3efffffe<>+0(SB), Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y2, Y4, Y2
+	VPSRAD    $0x01, Y3, Y4
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VPADDD    c0000007f<>+0(SB), Y4, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y2, Y2
+	VPSUBD    Y4, Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y3, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   c3f800000<>+0(SB), Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPS    $0x11, Y4, Y1, Y4
+	VBLENDVPS Y4, Y2, Y3, Y4
+	VADDPS    Y3, Y2, Y2
+	VDIVPS    Y2, Y4, Y2
+	VMOVUPS   c3f800000<>+0(SB), Y3
+	VSUBPS    Y2, Y3, Y3
+	VMULPS    Y3, Y2, Y3
+	VMULPS    Y3, Y1, Y1
+	VADDPS    Y1, Y2, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(SI*4)
+	ADDQ      $0x00000008, SI
+	SUBQ      $0x00000008, BX
+	JMP       vector277
+
+tail278:
+	TESTQ      BX, BX
+	JZ         end279
+	LEAQ       lanes<>+32(SB), DI
+	MOVQ       BX, R8
+	NEGQ       R8
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
+	VORPS      c80000000<>+0(SB), Y2, Y3
+	VMOVUPS    cc2d00000<>+0(SB), Y4
+	VMOVUPS    c42b20000<>+0(SB), Y5
+	VMAXPS     Y3, Y4, Y3
+	VMINPS     Y3, Y5, Y3
+	VMULPS     c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ  Y4, Y4
+	VCVTDQ2PS  Y4, Y5
+	VMULPS     c3f318000<>+0(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y3
+	VMULPS     cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS     Y5, Y3, Y3
+	VMULPS     Y3, Y3, Y5
+	VMULPS     c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS     c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS     Y3, Y6, Y6
+	VADDPS     c3efffffe<>+0(SB), Y6, Y6
+	VMULPS     Y6, Y5, Y5
+	VADDPS     Y3, Y5, Y3
+	VPSRAD     $0x01, Y4, Y5
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VPADDD     c0000007f<>+0(SB), Y5, Y6
+	VPSLLD     $0x17, Y6, Y6
+	VMULPS     Y6, Y3, Y3
+	VPSUBD     Y5, Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y4, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VMOVUPS    c3f800000<>+0(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VCMPPS     $0x11, Y5, Y2, Y5
+	VBLENDVPS  Y5, Y3, Y4, Y5
+	VADDPS     Y4, Y3, Y3
+	VDIVPS     Y3, Y5, Y3
+	VMOVUPS    c3f800000<>+0(SB), Y4
+	VSUBPS     Y3, Y4, Y4
+	VMULPS     Y4, Y3, Y4
+	VMULPS     Y4, Y2, Y2
+	VADDPS     Y2, Y3, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(SI*4)
+	ADDQ       BX, SI
+
+end279:
+	VZEROUPPER
+	RET
+
+// func geluGradAVX2(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·geluGradAVX2(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector280:
+	CMPQ      BX, $0x00000008
+	JL        tail281
+	VMOVUPS   (AX)(SI*4), Y0
+	VMOVUPS   (CX)(SI*4), Y1
+	VMULPS    c3f3504f3<>+0(SB), Y1, Y2
+	VANDPS    c7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS   c40800000<>+0(SB), Y4
+	VMINPS    Y3, Y4, Y4
+	VMULPS    c39438fc5<>+0(SB), Y4, Y5
+	VADDPS    cbb414280<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    c3cb2f0a2<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    cbdd32f88<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    cbf235c95<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    cbf9044bc<>+0(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y4
+	VADDPS    cb9b1f04f<>+0(SB), Y4, Y4
+	VMOVUPS   cc2d00000<>+0(SB), Y5
+	VMOVUPS   c42b20000<>+0(SB), Y6
+	VMAXPS    Y4, Y5, Y4
+	VMINPS    Y4, Y6, Y4
+	VMULPS    c3fb8aa3b<>+0(SB), Y4, Y5
+	VCVTPS2DQ Y5, Y5
+	VCVTDQ2PS Y5, Y6
+	VMULPS    c3f318000<>+0(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y4
+	VMULPS    cb95e8083<>+0(SB), Y6, Y6
+	VSUBPS    Y6, Y4, Y4
+	VMULPS    Y4, Y4, Y6
+	VMULPS    c3ab5121a<>+0(SB), Y4, Y7
+	VADDPS    c3c091cf1<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    c3d2aac79<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    c3e2aaa49<>+0(SB), Y7, Y7
+	VMULPS    Y4, Y7, Y7
+	VADDPS    c3efffffe<>+0(SB), Y7, Y7
+	VMULPS    Y7, Y6, Y6
+	VADDPS    Y4, Y6, Y4
+	VPSRAD    $0x01, Y5, Y6
+	VADDPS    c3f800000<>+0(SB), Y4, Y4
+	VPADDD    c0000007f<>+0(SB), Y6, Y7
+	VPSLLD    $0x17, Y7, Y7
+	VMULPS    Y7, Y4, Y4
+	VPSUBD    Y6, Y5, Y5
+	VPADDD    c0000007f<>+0(SB), Y5, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VMOVUPS   c3f800000<>+0(SB), Y5
+	VSUBPS    Y4, Y5, Y4
+	VMULPS    Y3, Y3, Y5
+	VMULPS    c38a4b519<>+0(SB), Y5, Y6
+	VADDPS    cba51fb80<>+0(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    c3baa02d9<>+0(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    cbcdbfc87<>+0(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    c3de7167c<>+0(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    cbec0939f<>+0(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y5
+	VADDPS    c3e0375d4<>+0(SB), Y5, Y5
+	VMULPS    Y5, Y3, Y5
+	VADDPS    Y5, Y3, Y5
+	VCMPPS    $0x11, c3f800000<>+0(SB), Y3, Y3
+	VBLENDVPS Y3, Y5, Y4, Y3
+	VANDPS    c80000000<>+0(SB), Y2, Y2
+	VORPS     Y2, Y3, Y2
+	VADDPS    c3f800000<>+0(SB), Y2, Y2
+	VMULPS    c3f000000<>+0(SB), Y2, Y2
+	VMULPS    Y1, Y1, Y3
+	VMULPS    cbf000000<>+0(SB), Y3, Y3
+	VMOVUPS   cc2d00000<>+0(SB), Y4
+	VMOVUPS   c42b20000<>+0(SB), Y5
+	VMAXPS    Y3, Y4, Y3
+	VMINPS    Y3, Y5, Y3
+	VMULPS    c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ Y4, Y4
+	VCVTDQ2PS Y4, Y5
+	VMULPS    c3f318000<>+0(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y3
+	VMULPS    cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	VMULPS    Y3, Y3, Y5
+	VMULPS    c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS    c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3efffffe<>+0(SB), Y6, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y3, Y5, Y3
+	VPSRAD    $0x01, Y4, Y5
+	VADDPS    c3f800000<>+0(SB), Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y5, Y6
+	VPSLLD    $0x17, Y6, Y6
+	VMULPS    Y6, Y3, Y3
+	VPSUBD    Y5, Y4, Y4
+	VPADDD    c0000007f<>+0(SB), Y4, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VMULPS    c3ecc422a<>+0(SB), Y3, Y3
+	VMULPS    Y3, Y1, Y1
+	VADDPS    Y1, Y2, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(SI*4)
+	ADDQ      $0x00000008, SI
+	SUBQ      $0x00000008, BX
+	JMP       vector280
+
+tail281:
+	TESTQ      BX, BX
+	JZ         end282
+	LEAQ       lanes<>+32(SB), DI
+	MOVQ       BX, R8
+	NEGQ       R8
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
+	VMULPS     c3f3504f3<>+0(SB), Y2, Y3
+	VANDPS     c7fffffff<>+0(SB), Y3, Y4
+	VMOVUPS    c40800000<>+0(SB), Y5
+	VMINPS     Y4, Y5, Y5
+	VMULPS     c39438fc5<>+0(SB), Y5, Y6
+	VADDPS     cbb414280<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     c3cb2f0a2<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     cbdd32f88<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     cbf235c95<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     cbf9044bc<>+0(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y5
+	VADDPS     cb9b1f04f<>+0(SB), Y5, Y5
+	VMOVUPS    cc2d00000<>+0(SB), Y6
+	VMOVUPS    c42b20000<>+0(SB), Y7
+	VMAXPS     Y5, Y6, Y5
+	VMINPS     Y5, Y7, Y5
+	VMULPS     c3fb8aa3b<>+0(SB), Y5, Y6
+	VCVTPS2DQ  Y6, Y6
+	VCVTDQ2PS  Y6, Y7
+	VMULPS     c3f318000<>+0(SB), Y7, Y8
+	VSUBPS     Y8, Y5, Y5
+	VMULPS     cb95e8083<>+0(SB), Y7, Y7
+	VSUBPS     Y7, Y5, Y5
+	VMULPS     Y5, Y5, Y7
+	VMULPS     c3ab5121a<>+0(SB), Y5, Y8
+	VADDPS     c3c091cf1<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     c3d2aac79<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     c3e2aaa49<>+0(SB), Y8, Y8
+	VMULPS     Y5, Y8, Y8
+	VADDPS     c3efffffe<>+0(SB), Y8, Y8
+	VMULPS     Y8, Y7, Y7
+	VADDPS     Y5, Y7, Y5
+	VPSRAD     $0x01, Y6, Y7
+	VADDPS     c3f800000<>+0(SB), Y5, Y5
+	VPADDD     c0000007f<>+0(SB), Y7, Y8
+	VPSLLD     $0x17, Y8, Y8
+	VMULPS     Y8, Y5, Y5
+	VPSUBD     Y7, Y6, Y6
+	VPADDD     c0000007f<>+0(SB), Y6, Y6
+	VPSLLD     $0x17, Y6, Y6
+	VMULPS     Y6, Y5, Y5
+	VMOVUPS    c3f800000<>+0(SB), Y6
+	VSUBPS     Y5, Y6, Y5
+	VMULPS     Y4, Y4, Y6
+	VMULPS     c38a4b519<>+0(SB), Y6, Y7
+	VADDPS     cba51fb80<>+0(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     c3baa02d9<>+0(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     cbcdbfc87<>+0(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     c3de7167c<>+0(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     cbec0939f<>+0(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y6
+	VADDPS     c3e0375d4<>+0(SB), Y6, Y6
+	VMULPS     Y6, Y4, Y6
+	VADDPS     Y6, Y4, Y6
+	VCMPPS     $0x11, c3f800000<>+0(SB), Y4, Y4
+	VBLENDVPS  Y4, Y6, Y5, Y4
+	VANDPS     c80000000<>+0(SB), Y3, Y3
+	VORPS      Y3, Y4, Y3
+	VADDPS     c3f800000<>+0(SB), Y3, Y3
+	VMULPS     c3f000000<>+0(SB), Y3, Y3
+	VMULPS     Y2, Y2, Y4
+	VMULPS     cbf000000<>+0(SB), Y4, Y4
+	VMOVUPS    cc2d00000<>+0(SB), Y5
+	VMOVUPS    c42b20000<>+0(SB), Y6
+	VMAXPS     Y4, Y5, Y4
+	VMINPS     Y4, Y6, Y4
+	VMULPS     c3fb8aa3b<>+0(SB), Y4, Y5
+	VCVTPS2DQ  Y5, Y5
+	VCVTDQ2PS  Y5, Y6
+	VMULPS     c3f318000<>+0(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y4
+	VMULPS     cb95e8083<>+0(SB), Y6, Y6
+	VSUBPS     Y6, Y4, Y4
+	VMULPS     Y4, Y4, Y6
+	VMULPS     c3ab5121a<>+0(SB), Y4, Y7
+	VADDPS     c3c091cf1<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3d2aac79<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3e2aaa49<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3efffffe<>+0(SB), Y7, Y7
+	VMULPS     Y7, Y6, Y6
+	VADDPS     Y4, Y6, Y4
+	VPSRAD     $0x01, Y5, Y6
+	VADDPS     c3f800000<>+0(SB), Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y6, Y7
+	VPSLLD     $0x17, Y7, Y7
+	VMULPS     Y7, Y4, Y4
+	VPSUBD     Y6, Y5, Y5
+	VPADDD     c0000007f<>+0(SB), Y5, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y4, Y4
+	VMULPS     c3ecc422a<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y2, Y2
+	VADDPS     Y2, Y3, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(SI*4)
+	ADDQ       BX, SI
+
+end282:
+	VZEROUPPER
+	RET
+
+DATA cbf000000<>+0(SB)/4, $0xbf000000
+DATA cbf000000<>+4(SB)/4, $0xbf000000
+DATA cbf000000<>+8(SB)/4, $0xbf000000
+DATA cbf000000<>+12(SB)/4, $0xbf000000
+DATA cbf000000<>+16(SB)/4, $0xbf000000
+DATA cbf000000<>+20(SB)/4, $0xbf000000
+DATA cbf000000<>+24(SB)/4, $0xbf000000
+DATA cbf000000<>+28(SB)/4, $0xbf000000
+GLOBL cbf000000<>(SB), RODATA|NOPTR, $32
+
+DATA c3ecc422a<>+0(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+4(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+8(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+12(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+16(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+20(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+24(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+28(SB)/4, $0x3ecc422a
+GLOBL c3ecc422a<>(SB), RODATA|NOPTR, $32
+
+// func geluTanhGradAVX2(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·geluTanhGradAVX2(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector283:
+	CMPQ      BX, $0x00000008
+	JL        tail284
+	VMOVUPS   (AX)(SI*4), Y0
+	VMOVUPS   (CX)(SI*4), Y1
+	VMULPS    c3fcc422a<>+0(SB), Y1, Y2
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c3d372713<>+0(SB), Y3, Y3
+	VADDPS    c3f800000<>+0(SB), Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VORPS     c80000000<>+0(SB), Y2, Y3
+	VMOVUPS   cc2d00000<>+0(SB), Y4
+	VMOVUPS   c42b20000<>+0(SB), Y5
+	VMAXPS    Y3, Y4, Y3
+	VMINPS    Y3, Y5, Y3
+	VMULPS    c3fb8aa3b<>+0(SB), Y3, Y4
+	VCVTPS2DQ Y4, Y4
+	VCVTDQ2PS Y4, Y5
+	VMULPS    c3f318000<>+0(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y3
+	VMULPS    cb95e8083<>+0(SB), Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	VMULPS    Y3, Y3, Y5
+	VMULPS    c3ab5121a<>+0(SB), Y3, Y6
+	VADDPS    c3c091cf1<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3d2aac79<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3e2aaa49<>+0(SB), Y6, Y6
+	VMULPS    Y3, Y6, Y6
+	VADDPS    c3efffffe<>+0(SB), Y6, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y3, Y5, Y3
+	VPSRAD    $0x01, Y4, Y5
+	VADDPS    c3f800000<>+0(SB), Y3, Y3
+	VPADDD    c0000007f<>+0(SB), Y5, Y6
+	VPSLLD    $0x17, Y6, Y6
+	VMULPS    Y6, Y3, Y3
+	VPSUBD    Y5, Y4, Y4
+	VPADDD    c0000007f<>+0(SB), Y4, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VMOVUPS   c3f800000<>+0(SB), Y4
+	VXORPS    Y5, Y5, Y5
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, Y3, Y4, Y2
+	VADDPS    Y4, Y3, Y3
+	VDIVPS    Y3, Y2, Y2
+	VMULPS    Y1, Y1, Y3
+	VMULPS    c3e5b33b6<>+0(SB), Y3, Y3
+	VADDPS    c3fcc422a<>+0(SB), Y3, Y3
+	VMOVUPS   c3f800000<>+0(SB), Y4
+	VSUBPS    Y2, Y4, Y4
+	VMULPS    Y4, Y2, Y4
+	VMULPS    Y3, Y4, Y3
+	VMULPS    Y3, Y1, Y1
+	VADDPS    Y1, Y2, Y1
+	VMULPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(SI*4)
+	ADDQ      $0x00000008, SI
+	SUBQ      $0x00000008, BX
+	JMP       vector283
+
+tail284:
+	TESTQ      BX, BX
+	JZ         end285
+	LEAQ       lanes<>+32(SB), DI
+	MOVQ       BX, R8
+	NEGQ       R8
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (AX)(SI*4), Y0, Y1
+	VMASKMOVPS (CX)(SI*4), Y0, Y2
+	VMULPS     c3fcc422a<>+0(SB), Y2, Y3
+	VMULPS     Y2, Y2, Y4
+	VMULPS     c3d372713<>+0(SB), Y4, Y4
+	VADDPS     c3f800000<>+0(SB), Y4, Y4
+	VMULPS     Y4, Y3, Y3
+	VORPS      c80000000<>+0(SB), Y3, Y4
+	VMOVUPS    cc2d00000<>+0(SB), Y5
+	VMOVUPS    c42b20000<>+0(SB), Y6
+	VMAXPS     Y4, Y5, Y4
+	VMINPS     Y4, Y6, Y4
+	VMULPS     c3fb8aa3b<>+0(SB), Y4, Y5
+	VCVTPS2DQ  Y5, Y5
+	VCVTDQ2PS  Y5, Y6
+	VMULPS     c3f318000<>+0(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y4
+	VMULPS     cb95e8083<>+0(SB), Y6, Y6
+	VSUBPS     Y6, Y4, Y4
+	VMULPS     Y4, Y4, Y6
+	VMULPS     c3ab5121a<>+0(SB), Y4, Y7
+	VADDPS     c3c091cf1<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3d2aac79<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3e2aaa49<>+0(SB), Y7, Y7
+	VMULPS     Y4, Y7, Y7
+	VADDPS     c3efffffe<>+0(SB), Y7, Y7
+	VMULPS     Y7, Y6, Y6
+	VADDPS     Y4, Y6, Y4
+	VPSRAD     $0x01, Y5, Y6
+	VADDPS     c3f800000<>+0(SB), Y4, Y4
+	VPADDD     c0000007f<>+0(SB), Y6, Y7
+	VPSLLD     $0x17, Y7, Y7
+	VMULPS     Y7, Y4, Y4
+	VPSUBD     Y6, Y5, Y5
+	VPADDD     c0000007f<>+0(SB), Y5, Y5
+	VPSLLD     $0x17, Y5, Y5
+	VMULPS     Y5, Y4, Y4
+	VMOVUPS    c3f800000<>+0(SB), Y5
+	VXORPS     Y6, Y6, Y6
+	VCMPPS     $0x11, Y6, Y3, Y3
+	VBLENDVPS  Y3, Y4, Y5, Y3
+	VADDPS     Y5, Y4, Y4
+	VDIVPS     Y4, Y3, Y3
+	VMULPS     Y2, Y2, Y4
+	VMULPS     c3e5b33b6<>+0(SB), Y4, Y4
+	VADDPS     c3fcc422a<>+0(SB), Y4, Y4
+	VMOVUPS    c3f800000<>+0(SB), Y5
+	VSUBPS     Y3, Y5, Y5
+	VMULPS     Y5, Y3, Y5
+	VMULPS     Y4, Y5, Y4
+	VMULPS     Y4, Y2, Y2
+	VADDPS     Y2, Y3, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(SI*4)
+	ADDQ       BX, SI
+
+end285:
+	VZEROUPPER
+	RET
+
+DATA c3e5b33b6<>+0(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+4(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+8(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+12(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+16(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+20(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+24(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+28(SB)/4, $0x3e5b33b6
+GLOBL c3e5b33b6<>(SB), RODATA|NOPTR, $32

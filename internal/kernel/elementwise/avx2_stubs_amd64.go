@@ -263,3 +263,88 @@ func hardSigmoidGradAVX2(dx []float32, g []float32, x []float32, a float32, b fl
 //
 //go:noescape
 func hardSwishGradAVX2(dx []float32, g []float32, x []float32)
+
+// expAVX2 is e^x.
+//
+//go:noescape
+func expAVX2(dst []float32, x []float32)
+
+// expMinusAVX2 is e^(x-a).
+//
+//go:noescape
+func expMinusAVX2(dst []float32, x []float32, a float32)
+
+// logAVX2 is ln x.
+//
+//go:noescape
+func logAVX2(dst []float32, x []float32)
+
+// sigmoidAVX2 is 1/(1+e^-x).
+//
+//go:noescape
+func sigmoidAVX2(dst []float32, x []float32)
+
+// tanhAVX2 is tanh x.
+//
+//go:noescape
+func tanhAVX2(dst []float32, x []float32)
+
+// erfAVX2 is erf x.
+//
+//go:noescape
+func erfAVX2(dst []float32, x []float32)
+
+// softplusAVX2 is ln(1+e^x).
+//
+//go:noescape
+func softplusAVX2(dst []float32, x []float32)
+
+// siluAVX2 is x/(1+e^-x).
+//
+//go:noescape
+func siluAVX2(dst []float32, x []float32)
+
+// geluAVX2 is x/2·(1+erf(x/√2)).
+//
+//go:noescape
+func geluAVX2(dst []float32, x []float32)
+
+// geluTanhAVX2 is the tanh form of gelu.
+//
+//go:noescape
+func geluTanhAVX2(dst []float32, x []float32)
+
+// eluAVX2 is x < 0 ? a·(e^x-1) : x.
+//
+//go:noescape
+func eluAVX2(dst []float32, x []float32, a float32)
+
+// eluGradAVX2 is x < 0 ? a·e^x·g : g.
+//
+//go:noescape
+func eluGradAVX2(dx []float32, g []float32, x []float32, a float32)
+
+// softplusGradAVX2 is g·sigmoid(x).
+//
+//go:noescape
+func softplusGradAVX2(dx []float32, g []float32, x []float32)
+
+// erfGradAVX2 is g·(2/√π)·e^(-x²).
+//
+//go:noescape
+func erfGradAVX2(dx []float32, g []float32, x []float32)
+
+// siluGradAVX2 is g·(s + x·s·(1-s)).
+//
+//go:noescape
+func siluGradAVX2(dx []float32, g []float32, x []float32)
+
+// geluGradAVX2 is g·(Φ(x) + x·φ(x)).
+//
+//go:noescape
+func geluGradAVX2(dx []float32, g []float32, x []float32)
+
+// geluTanhGradAVX2 is the gradient of geluTanh.
+//
+//go:noescape
+func geluTanhGradAVX2(dx []float32, g []float32, x []float32)

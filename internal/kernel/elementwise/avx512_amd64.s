@@ -3712,3 +3712,3239 @@ DATA c40400000<>+52(SB)/4, $0x40400000
 DATA c40400000<>+56(SB)/4, $0x40400000
 DATA c40400000<>+60(SB)/4, $0x40400000
 GLOBL c40400000<>(SB), RODATA|NOPTR, $64
+
+// func expAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector235:
+	CMPQ      DX, $0x00000010
+	JL        tail236
+	VMOVUPS   (AX)(BX*4), Z0
+	VMOVUPS   cc2d00000<>+0(SB), Z1
+	VMOVUPS   c42b20000<>+0(SB), Z2
+	VMAXPS    Z0, Z1, Z0
+	VMINPS    Z0, Z2, Z0
+	VMULPS    c3fb8aa3b<>+0(SB), Z0, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z1, Z2
+	VMULPS    c3f318000<>+0(SB), Z2, Z3
+	VSUBPS    Z3, Z0, Z0
+	VMULPS    cb95e8083<>+0(SB), Z2, Z2
+	VSUBPS    Z2, Z0, Z0
+	VMULPS    Z0, Z0, Z2
+	VMULPS    c3ab5121a<>+0(SB), Z0, Z3
+	VADDPS    c3c091cf1<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3d2aac79<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3e2aaa49<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3efffffe<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VADDPS    Z0, Z2, Z0
+	VPSRAD    $0x01, Z1, Z2
+	VADDPS    c3f800000<>+0(SB), Z0, Z0
+	VPADDD    c0000007f<>+0(SB), Z2, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z0, Z0
+	VPSUBD    Z2, Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z1, Z1
+	VPSLLD    $0x17, Z1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector235
+
+tail236:
+	TESTQ     DX, DX
+	JZ        end237
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VMOVUPS   cc2d00000<>+0(SB), Z1
+	VMOVUPS   c42b20000<>+0(SB), Z2
+	VMAXPS    Z0, Z1, Z0
+	VMINPS    Z0, Z2, Z0
+	VMULPS    c3fb8aa3b<>+0(SB), Z0, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z1, Z2
+	VMULPS    c3f318000<>+0(SB), Z2, Z3
+	VSUBPS    Z3, Z0, Z0
+	VMULPS    cb95e8083<>+0(SB), Z2, Z2
+	VSUBPS    Z2, Z0, Z0
+	VMULPS    Z0, Z0, Z2
+	VMULPS    c3ab5121a<>+0(SB), Z0, Z3
+	VADDPS    c3c091cf1<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3d2aac79<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3e2aaa49<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3efffffe<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VADDPS    Z0, Z2, Z0
+	VPSRAD    $0x01, Z1, Z2
+	VADDPS    c3f800000<>+0(SB), Z0, Z0
+	VPADDD    c0000007f<>+0(SB), Z2, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z0, Z0
+	VPSUBD    Z2, Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z1, Z1
+	VPSLLD    $0x17, Z1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end237:
+	VZEROUPPER
+	RET
+
+DATA cc2d00000<>+0(SB)/4, $0xc2d00000
+DATA cc2d00000<>+4(SB)/4, $0xc2d00000
+DATA cc2d00000<>+8(SB)/4, $0xc2d00000
+DATA cc2d00000<>+12(SB)/4, $0xc2d00000
+DATA cc2d00000<>+16(SB)/4, $0xc2d00000
+DATA cc2d00000<>+20(SB)/4, $0xc2d00000
+DATA cc2d00000<>+24(SB)/4, $0xc2d00000
+DATA cc2d00000<>+28(SB)/4, $0xc2d00000
+DATA cc2d00000<>+32(SB)/4, $0xc2d00000
+DATA cc2d00000<>+36(SB)/4, $0xc2d00000
+DATA cc2d00000<>+40(SB)/4, $0xc2d00000
+DATA cc2d00000<>+44(SB)/4, $0xc2d00000
+DATA cc2d00000<>+48(SB)/4, $0xc2d00000
+DATA cc2d00000<>+52(SB)/4, $0xc2d00000
+DATA cc2d00000<>+56(SB)/4, $0xc2d00000
+DATA cc2d00000<>+60(SB)/4, $0xc2d00000
+GLOBL cc2d00000<>(SB), RODATA|NOPTR, $64
+
+DATA c42b20000<>+0(SB)/4, $0x42b20000
+DATA c42b20000<>+4(SB)/4, $0x42b20000
+DATA c42b20000<>+8(SB)/4, $0x42b20000
+DATA c42b20000<>+12(SB)/4, $0x42b20000
+DATA c42b20000<>+16(SB)/4, $0x42b20000
+DATA c42b20000<>+20(SB)/4, $0x42b20000
+DATA c42b20000<>+24(SB)/4, $0x42b20000
+DATA c42b20000<>+28(SB)/4, $0x42b20000
+DATA c42b20000<>+32(SB)/4, $0x42b20000
+DATA c42b20000<>+36(SB)/4, $0x42b20000
+DATA c42b20000<>+40(SB)/4, $0x42b20000
+DATA c42b20000<>+44(SB)/4, $0x42b20000
+DATA c42b20000<>+48(SB)/4, $0x42b20000
+DATA c42b20000<>+52(SB)/4, $0x42b20000
+DATA c42b20000<>+56(SB)/4, $0x42b20000
+DATA c42b20000<>+60(SB)/4, $0x42b20000
+GLOBL c42b20000<>(SB), RODATA|NOPTR, $64
+
+DATA c3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
+DATA c3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
+GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $64
+
+DATA c3f318000<>+0(SB)/4, $0x3f318000
+DATA c3f318000<>+4(SB)/4, $0x3f318000
+DATA c3f318000<>+8(SB)/4, $0x3f318000
+DATA c3f318000<>+12(SB)/4, $0x3f318000
+DATA c3f318000<>+16(SB)/4, $0x3f318000
+DATA c3f318000<>+20(SB)/4, $0x3f318000
+DATA c3f318000<>+24(SB)/4, $0x3f318000
+DATA c3f318000<>+28(SB)/4, $0x3f318000
+DATA c3f318000<>+32(SB)/4, $0x3f318000
+DATA c3f318000<>+36(SB)/4, $0x3f318000
+DATA c3f318000<>+40(SB)/4, $0x3f318000
+DATA c3f318000<>+44(SB)/4, $0x3f318000
+DATA c3f318000<>+48(SB)/4, $0x3f318000
+DATA c3f318000<>+52(SB)/4, $0x3f318000
+DATA c3f318000<>+56(SB)/4, $0x3f318000
+DATA c3f318000<>+60(SB)/4, $0x3f318000
+GLOBL c3f318000<>(SB), RODATA|NOPTR, $64
+
+DATA cb95e8083<>+0(SB)/4, $0xb95e8083
+DATA cb95e8083<>+4(SB)/4, $0xb95e8083
+DATA cb95e8083<>+8(SB)/4, $0xb95e8083
+DATA cb95e8083<>+12(SB)/4, $0xb95e8083
+DATA cb95e8083<>+16(SB)/4, $0xb95e8083
+DATA cb95e8083<>+20(SB)/4, $0xb95e8083
+DATA cb95e8083<>+24(SB)/4, $0xb95e8083
+DATA cb95e8083<>+28(SB)/4, $0xb95e8083
+DATA cb95e8083<>+32(SB)/4, $0xb95e8083
+DATA cb95e8083<>+36(SB)/4, $0xb95e8083
+DATA cb95e8083<>+40(SB)/4, $0xb95e8083
+DATA cb95e8083<>+44(SB)/4, $0xb95e8083
+DATA cb95e8083<>+48(SB)/4, $0xb95e8083
+DATA cb95e8083<>+52(SB)/4, $0xb95e8083
+DATA cb95e8083<>+56(SB)/4, $0xb95e8083
+DATA cb95e8083<>+60(SB)/4, $0xb95e8083
+GLOBL cb95e8083<>(SB), RODATA|NOPTR, $64
+
+DATA c3ab5121a<>+0(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+4(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+8(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+12(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+16(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+20(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+24(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+28(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+32(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+36(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+40(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+44(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+48(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+52(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+56(SB)/4, $0x3ab5121a
+DATA c3ab5121a<>+60(SB)/4, $0x3ab5121a
+GLOBL c3ab5121a<>(SB), RODATA|NOPTR, $64
+
+DATA c3c091cf1<>+0(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+4(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+8(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+12(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+16(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+20(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+24(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+28(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+32(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+36(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+40(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+44(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+48(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+52(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+56(SB)/4, $0x3c091cf1
+DATA c3c091cf1<>+60(SB)/4, $0x3c091cf1
+GLOBL c3c091cf1<>(SB), RODATA|NOPTR, $64
+
+DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+4(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+8(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+12(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+16(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+20(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+24(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+28(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+32(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+36(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+40(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+44(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+48(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+52(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+56(SB)/4, $0x3d2aac79
+DATA c3d2aac79<>+60(SB)/4, $0x3d2aac79
+GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $64
+
+DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+4(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+8(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+12(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+16(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+20(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+24(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+28(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+32(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+36(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+40(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+44(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+48(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+52(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+56(SB)/4, $0x3e2aaa49
+DATA c3e2aaa49<>+60(SB)/4, $0x3e2aaa49
+GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $64
+
+DATA c3efffffe<>+0(SB)/4, $0x3efffffe
+DATA c3efffffe<>+4(SB)/4, $0x3efffffe
+DATA c3efffffe<>+8(SB)/4, $0x3efffffe
+DATA c3efffffe<>+12(SB)/4, $0x3efffffe
+DATA c3efffffe<>+16(SB)/4, $0x3efffffe
+DATA c3efffffe<>+20(SB)/4, $0x3efffffe
+DATA c3efffffe<>+24(SB)/4, $0x3efffffe
+DATA c3efffffe<>+28(SB)/4, $0x3efffffe
+DATA c3efffffe<>+32(SB)/4, $0x3efffffe
+DATA c3efffffe<>+36(SB)/4, $0x3efffffe
+DATA c3efffffe<>+40(SB)/4, $0x3efffffe
+DATA c3efffffe<>+44(SB)/4, $0x3efffffe
+DATA c3efffffe<>+48(SB)/4, $0x3efffffe
+DATA c3efffffe<>+52(SB)/4, $0x3efffffe
+DATA c3efffffe<>+56(SB)/4, $0x3efffffe
+DATA c3efffffe<>+60(SB)/4, $0x3efffffe
+GLOBL c3efffffe<>(SB), RODATA|NOPTR, $64
+
+DATA c0000007f<>+0(SB)/4, $0x0000007f
+DATA c0000007f<>+4(SB)/4, $0x0000007f
+DATA c0000007f<>+8(SB)/4, $0x0000007f
+DATA c0000007f<>+12(SB)/4, $0x0000007f
+DATA c0000007f<>+16(SB)/4, $0x0000007f
+DATA c0000007f<>+20(SB)/4, $0x0000007f
+DATA c0000007f<>+24(SB)/4, $0x0000007f
+DATA c0000007f<>+28(SB)/4, $0x0000007f
+DATA c0000007f<>+32(SB)/4, $0x0000007f
+DATA c0000007f<>+36(SB)/4, $0x0000007f
+DATA c0000007f<>+40(SB)/4, $0x0000007f
+DATA c0000007f<>+44(SB)/4, $0x0000007f
+DATA c0000007f<>+48(SB)/4, $0x0000007f
+DATA c0000007f<>+52(SB)/4, $0x0000007f
+DATA c0000007f<>+56(SB)/4, $0x0000007f
+DATA c0000007f<>+60(SB)/4, $0x0000007f
+GLOBL c0000007f<>(SB), RODATA|NOPTR, $64
+
+// func expMinusAVX512(dst []float32, x []float32, a float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expMinusAVX512(SB), NOSPLIT, $0-52
+	MOVQ         x_base+24(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	VBROADCASTSS a+48(FP), Z0
+	XORQ         BX, BX
+
+vector238:
+	CMPQ      DX, $0x00000010
+	JL        tail239
+	VMOVUPS   (AX)(BX*4), Z1
+	VSUBPS    Z0, Z1, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z4
+	VSUBPS    Z4, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z4
+	VADDPS    c3c091cf1<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3d2aac79<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3e2aaa49<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3efffffe<>+0(SB), Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   Z1, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector238
+
+tail239:
+	TESTQ     DX, DX
+	JZ        end240
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z1
+	VSUBPS    Z0, Z1, Z0
+	VMOVUPS   cc2d00000<>+0(SB), Z1
+	VMOVUPS   c42b20000<>+0(SB), Z2
+	VMAXPS    Z0, Z1, Z0
+	VMINPS    Z0, Z2, Z0
+	VMULPS    c3fb8aa3b<>+0(SB), Z0, Z1
+	VCVTPS2DQ Z1, Z1
+	VCVTDQ2PS Z1, Z2
+	VMULPS    c3f318000<>+0(SB), Z2, Z3
+	VSUBPS    Z3, Z0, Z0
+	VMULPS    cb95e8083<>+0(SB), Z2, Z2
+	VSUBPS    Z2, Z0, Z0
+	VMULPS    Z0, Z0, Z2
+	VMULPS    c3ab5121a<>+0(SB), Z0, Z3
+	VADDPS    c3c091cf1<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3d2aac79<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3e2aaa49<>+0(SB), Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VADDPS    c3efffffe<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VADDPS    Z0, Z2, Z0
+	VPSRAD    $0x01, Z1, Z2
+	VADDPS    c3f800000<>+0(SB), Z0, Z0
+	VPADDD    c0000007f<>+0(SB), Z2, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z0, Z0
+	VPSUBD    Z2, Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z1, Z1
+	VPSLLD    $0x17, Z1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end240:
+	VZEROUPPER
+	RET
+
+// func logAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·logAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector241:
+	CMPQ      DX, $0x00000010
+	JL        tail242
+	VMOVUPS   (AX)(BX*4), Z0
+	VCMPPS    $0x11, c00800000<>+0(SB), Z0, K1
+	VMULPS    c4b800000<>+0(SB), Z0, Z1
+	VBLENDMPS Z1, Z0, K1, Z2
+	VPSUBD    c3f3504f3<>+0(SB), Z2, Z1
+	VPSRAD    $0x17, Z1, Z1
+	VPSLLD    $0x17, Z1, Z10
+	VPSUBD    Z10, Z2, Z10
+	VSUBPS    c3f800000<>+0(SB), Z10, Z10
+	VCVTDQ2PS Z1, Z1
+	VMOVUPS   c41c00000<>+0(SB), Z11
+	VMOVUPS.Z Z11, K1, Z11
+	VSUBPS    Z11, Z1, Z1
+	VMULPS    Z10, Z10, Z11
+	VMULPS    Z10, Z11, Z12
+	VMULPS    cbd9c60d4<>+0(SB), Z10, Z13
+	VADDPS    c3e02b24c<>+0(SB), Z13, Z13
+	VMULPS    Z10, Z13, Z13
+	VADDPS    cbe06c3ad<>+0(SB), Z13, Z13
+	VMULPS    Z10, Z13, Z13
+	VADDPS    c3e116c85<>+0(SB), Z13, Z13
+	VMULPS    Z10, Z13, Z13
+	VADDPS    cbe2a38fb<>+0(SB), Z13, Z13
+	VMULPS    Z10, Z13, Z13
+	VADDPS    c3e4cd009<>+0(SB), Z13, Z13
+	VMULPS    Z10, Z13, Z13
+	VADDPS    cbe800114<>+0(SB), Z13, Z13
+	VMULPS    Z10, Z13, Z13
+	VADDPS    c3eaaaaaa<>+0(SB), Z13, Z13
+	VMULPS    Z13, Z12, Z12
+	VMULPS    cb95e8083<>+0(SB), Z1, Z13
+	VADDPS    Z13, Z12, Z12
+	VMULPS    c3f000000<>+0(SB), Z11, Z11
+	VSUBPS    Z11, Z12, Z11
+	VADDPS    Z11, Z10, Z10
+	VMULPS    c3f318000<>+0(SB), Z1, Z1
+	VADDPS    Z1, Z10, Z1
+	VCMPPS    $0x1e, c7f7fffff<>+0(SB), Z0, K1
+	VBLENDMPS Z0, Z1, K1, Z3
+	VXORPS    Z1, Z1, Z1
+	VCMPPS    $0x00, Z1, Z0, K1
+	VBLENDMPS cff800000<>+0(SB), Z3, K1, Z4
+	VXORPS    Z1, Z1, Z1
+	VCMPPS    $0x1d, Z1, Z0, K1
+	VMOVUPS   c7fc00000<>+0(SB), Z0
+	VBLENDMPS Z4, Z0, K1, Z5
+	VMOVUPS   Z5, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector241
+
+tail242:
+	TESTQ     DX, DX
+	JZ        end243
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VCMPPS    $0x11, c00800000<>+0(SB), Z0, K2
+	VMULPS    c4b800000<>+0(SB), Z0, Z1
+	VBLENDMPS Z1, Z0, K2, Z6
+	VPSUBD    c3f3504f3<>+0(SB), Z6, Z1
+	VPSRAD    $0x17, Z1, Z1
+	VPSLLD    $0x17, Z1, Z2
+	VPSUBD    Z2, Z6, Z2
+	VSUBPS    c3f800000<>+0(SB), Z2, Z2
+	VCVTDQ2PS Z1, Z1
+	VMOVUPS   c41c00000<>+0(SB), Z3
+	VMOVUPS.Z Z3, K2, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z2, Z2, Z3
+	VMULPS    Z2, Z3, Z4
+	VMULPS    cbd9c60d4<>+0(SB), Z2, Z5
+	VADDPS    c3e02b24c<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    cbe06c3ad<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3e116c85<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    cbe2a38fb<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3e4cd009<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    cbe800114<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3eaaaaaa<>+0(SB), Z5, Z5
+	VMULPS    Z5, Z4, Z4
+	VMULPS    cb95e8083<>+0(SB), Z1, Z5
+	VADDPS    Z5, Z4, Z4
+	VMULPS    c3f000000<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z4, Z3
+	VADDPS    Z3, Z2, Z2
+	VMULPS    c3f318000<>+0(SB), Z1, Z1
+	VADDPS    Z1, Z2, Z1
+	VCMPPS    $0x1e, c7f7fffff<>+0(SB), Z0, K2
+	VBLENDMPS Z0, Z1, K2, Z7
+	VXORPS    Z1, Z1, Z1
+	VCMPPS    $0x00, Z1, Z0, K2
+	VBLENDMPS cff800000<>+0(SB), Z7, K2, Z8
+	VXORPS    Z1, Z1, Z1
+	VCMPPS    $0x1d, Z1, Z0, K2
+	VMOVUPS   c7fc00000<>+0(SB), Z0
+	VBLENDMPS Z8, Z0, K2, Z9
+	VMOVUPS   Z9, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end243:
+	VZEROUPPER
+	RET
+
+DATA c00800000<>+0(SB)/4, $0x00800000
+DATA c00800000<>+4(SB)/4, $0x00800000
+DATA c00800000<>+8(SB)/4, $0x00800000
+DATA c00800000<>+12(SB)/4, $0x00800000
+DATA c00800000<>+16(SB)/4, $0x00800000
+DATA c00800000<>+20(SB)/4, $0x00800000
+DATA c00800000<>+24(SB)/4, $0x00800000
+DATA c00800000<>+28(SB)/4, $0x00800000
+DATA c00800000<>+32(SB)/4, $0x00800000
+DATA c00800000<>+36(SB)/4, $0x00800000
+DATA c00800000<>+40(SB)/4, $0x00800000
+DATA c00800000<>+44(SB)/4, $0x00800000
+DATA c00800000<>+48(SB)/4, $0x00800000
+DATA c00800000<>+52(SB)/4, $0x00800000
+DATA c00800000<>+56(SB)/4, $0x00800000
+DATA c00800000<>+60(SB)/4, $0x00800000
+GLOBL c00800000<>(SB), RODATA|NOPTR, $64
+
+DATA c4b800000<>+0(SB)/4, $0x4b800000
+DATA c4b800000<>+4(SB)/4, $0x4b800000
+DATA c4b800000<>+8(SB)/4, $0x4b800000
+DATA c4b800000<>+12(SB)/4, $0x4b800000
+DATA c4b800000<>+16(SB)/4, $0x4b800000
+DATA c4b800000<>+20(SB)/4, $0x4b800000
+DATA c4b800000<>+24(SB)/4, $0x4b800000
+DATA c4b800000<>+28(SB)/4, $0x4b800000
+DATA c4b800000<>+32(SB)/4, $0x4b800000
+DATA c4b800000<>+36(SB)/4, $0x4b800000
+DATA c4b800000<>+40(SB)/4, $0x4b800000
+DATA c4b800000<>+44(SB)/4, $0x4b800000
+DATA c4b800000<>+48(SB)/4, $0x4b800000
+DATA c4b800000<>+52(SB)/4, $0x4b800000
+DATA c4b800000<>+56(SB)/4, $0x4b800000
+DATA c4b800000<>+60(SB)/4, $0x4b800000
+GLOBL c4b800000<>(SB), RODATA|NOPTR, $64
+
+DATA c3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+28(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+32(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+36(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+40(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+44(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+48(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+52(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+56(SB)/4, $0x3f3504f3
+DATA c3f3504f3<>+60(SB)/4, $0x3f3504f3
+GLOBL c3f3504f3<>(SB), RODATA|NOPTR, $64
+
+DATA c41c00000<>+0(SB)/4, $0x41c00000
+DATA c41c00000<>+4(SB)/4, $0x41c00000
+DATA c41c00000<>+8(SB)/4, $0x41c00000
+DATA c41c00000<>+12(SB)/4, $0x41c00000
+DATA c41c00000<>+16(SB)/4, $0x41c00000
+DATA c41c00000<>+20(SB)/4, $0x41c00000
+DATA c41c00000<>+24(SB)/4, $0x41c00000
+DATA c41c00000<>+28(SB)/4, $0x41c00000
+DATA c41c00000<>+32(SB)/4, $0x41c00000
+DATA c41c00000<>+36(SB)/4, $0x41c00000
+DATA c41c00000<>+40(SB)/4, $0x41c00000
+DATA c41c00000<>+44(SB)/4, $0x41c00000
+DATA c41c00000<>+48(SB)/4, $0x41c00000
+DATA c41c00000<>+52(SB)/4, $0x41c00000
+DATA c41c00000<>+56(SB)/4, $0x41c00000
+DATA c41c00000<>+60(SB)/4, $0x41c00000
+GLOBL c41c00000<>(SB), RODATA|NOPTR, $64
+
+DATA cbd9c60d4<>+0(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+4(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+8(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+12(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+16(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+20(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+24(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+28(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+32(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+36(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+40(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+44(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+48(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+52(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+56(SB)/4, $0xbd9c60d4
+DATA cbd9c60d4<>+60(SB)/4, $0xbd9c60d4
+GLOBL cbd9c60d4<>(SB), RODATA|NOPTR, $64
+
+DATA c3e02b24c<>+0(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+4(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+8(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+12(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+16(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+20(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+24(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+28(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+32(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+36(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+40(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+44(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+48(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+52(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+56(SB)/4, $0x3e02b24c
+DATA c3e02b24c<>+60(SB)/4, $0x3e02b24c
+GLOBL c3e02b24c<>(SB), RODATA|NOPTR, $64
+
+DATA cbe06c3ad<>+0(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+4(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+8(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+12(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+16(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+20(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+24(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+28(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+32(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+36(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+40(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+44(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+48(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+52(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+56(SB)/4, $0xbe06c3ad
+DATA cbe06c3ad<>+60(SB)/4, $0xbe06c3ad
+GLOBL cbe06c3ad<>(SB), RODATA|NOPTR, $64
+
+DATA c3e116c85<>+0(SB)/4, $0x3e116c85
+DATA c3e116c85<>+4(SB)/4, $0x3e116c85
+DATA c3e116c85<>+8(SB)/4, $0x3e116c85
+DATA c3e116c85<>+12(SB)/4, $0x3e116c85
+DATA c3e116c85<>+16(SB)/4, $0x3e116c85
+DATA c3e116c85<>+20(SB)/4, $0x3e116c85
+DATA c3e116c85<>+24(SB)/4, $0x3e116c85
+DATA c3e116c85<>+28(SB)/4, $0x3e116c85
+DATA c3e116c85<>+32(SB)/4, $0x3e116c85
+DATA c3e116c85<>+36(SB)/4, $0x3e116c85
+DATA c3e116c85<>+40(SB)/4, $0x3e116c85
+DATA c3e116c85<>+44(SB)/4, $0x3e116c85
+DATA c3e116c85<>+48(SB)/4, $0x3e116c85
+DATA c3e116c85<>+52(SB)/4, $0x3e116c85
+DATA c3e116c85<>+56(SB)/4, $0x3e116c85
+DATA c3e116c85<>+60(SB)/4, $0x3e116c85
+GLOBL c3e116c85<>(SB), RODATA|NOPTR, $64
+
+DATA cbe2a38fb<>+0(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+4(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+8(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+12(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+16(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+20(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+24(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+28(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+32(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+36(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+40(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+44(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+48(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+52(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+56(SB)/4, $0xbe2a38fb
+DATA cbe2a38fb<>+60(SB)/4, $0xbe2a38fb
+GLOBL cbe2a38fb<>(SB), RODATA|NOPTR, $64
+
+DATA c3e4cd009<>+0(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+4(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+8(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+12(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+16(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+20(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+24(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+28(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+32(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+36(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+40(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+44(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+48(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+52(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+56(SB)/4, $0x3e4cd009
+DATA c3e4cd009<>+60(SB)/4, $0x3e4cd009
+GLOBL c3e4cd009<>(SB), RODATA|NOPTR, $64
+
+DATA cbe800114<>+0(SB)/4, $0xbe800114
+DATA cbe800114<>+4(SB)/4, $0xbe800114
+DATA cbe800114<>+8(SB)/4, $0xbe800114
+DATA cbe800114<>+12(SB)/4, $0xbe800114
+DATA cbe800114<>+16(SB)/4, $0xbe800114
+DATA cbe800114<>+20(SB)/4, $0xbe800114
+DATA cbe800114<>+24(SB)/4, $0xbe800114
+DATA cbe800114<>+28(SB)/4, $0xbe800114
+DATA cbe800114<>+32(SB)/4, $0xbe800114
+DATA cbe800114<>+36(SB)/4, $0xbe800114
+DATA cbe800114<>+40(SB)/4, $0xbe800114
+DATA cbe800114<>+44(SB)/4, $0xbe800114
+DATA cbe800114<>+48(SB)/4, $0xbe800114
+DATA cbe800114<>+52(SB)/4, $0xbe800114
+DATA cbe800114<>+56(SB)/4, $0xbe800114
+DATA cbe800114<>+60(SB)/4, $0xbe800114
+GLOBL cbe800114<>(SB), RODATA|NOPTR, $64
+
+DATA c3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+32(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+36(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+40(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+44(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+48(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+52(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+56(SB)/4, $0x3eaaaaaa
+DATA c3eaaaaaa<>+60(SB)/4, $0x3eaaaaaa
+GLOBL c3eaaaaaa<>(SB), RODATA|NOPTR, $64
+
+DATA c7f7fffff<>+0(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+4(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+8(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+12(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+16(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+20(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+24(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+28(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+32(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+36(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+40(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+44(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+48(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+52(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+56(SB)/4, $0x7f7fffff
+DATA c7f7fffff<>+60(SB)/4, $0x7f7fffff
+GLOBL c7f7fffff<>(SB), RODATA|NOPTR, $64
+
+DATA cff800000<>+0(SB)/4, $0xff800000
+DATA cff800000<>+4(SB)/4, $0xff800000
+DATA cff800000<>+8(SB)/4, $0xff800000
+DATA cff800000<>+12(SB)/4, $0xff800000
+DATA cff800000<>+16(SB)/4, $0xff800000
+DATA cff800000<>+20(SB)/4, $0xff800000
+DATA cff800000<>+24(SB)/4, $0xff800000
+DATA cff800000<>+28(SB)/4, $0xff800000
+DATA cff800000<>+32(SB)/4, $0xff800000
+DATA cff800000<>+36(SB)/4, $0xff800000
+DATA cff800000<>+40(SB)/4, $0xff800000
+DATA cff800000<>+44(SB)/4, $0xff800000
+DATA cff800000<>+48(SB)/4, $0xff800000
+DATA cff800000<>+52(SB)/4, $0xff800000
+DATA cff800000<>+56(SB)/4, $0xff800000
+DATA cff800000<>+60(SB)/4, $0xff800000
+GLOBL cff800000<>(SB), RODATA|NOPTR, $64
+
+DATA c7fc00000<>+0(SB)/4, $0x7fc00000
+DATA c7fc00000<>+4(SB)/4, $0x7fc00000
+DATA c7fc00000<>+8(SB)/4, $0x7fc00000
+DATA c7fc00000<>+12(SB)/4, $0x7fc00000
+DATA c7fc00000<>+16(SB)/4, $0x7fc00000
+DATA c7fc00000<>+20(SB)/4, $0x7fc00000
+DATA c7fc00000<>+24(SB)/4, $0x7fc00000
+DATA c7fc00000<>+28(SB)/4, $0x7fc00000
+DATA c7fc00000<>+32(SB)/4, $0x7fc00000
+DATA c7fc00000<>+36(SB)/4, $0x7fc00000
+DATA c7fc00000<>+40(SB)/4, $0x7fc00000
+DATA c7fc00000<>+44(SB)/4, $0x7fc00000
+DATA c7fc00000<>+48(SB)/4, $0x7fc00000
+DATA c7fc00000<>+52(SB)/4, $0x7fc00000
+DATA c7fc00000<>+56(SB)/4, $0x7fc00000
+DATA c7fc00000<>+60(SB)/4, $0x7fc00000
+GLOBL c7fc00000<>(SB), RODATA|NOPTR, $64
+
+// func sigmoidAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector244:
+	CMPQ      DX, $0x00000010
+	JL        tail245
+	VMOVUPS   (AX)(BX*4), Z0
+	VORPS     c80000000<>+0(SB), Z0, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z6
+	VSUBPS    Z6, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z6
+	VADDPS    c3c091cf1<>+0(SB), Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VADDPS    c3d2aac79<>+0(SB), Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VADDPS    c3e2aaa49<>+0(SB), Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VADDPS    c3efffffe<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   c3f800000<>+0(SB), Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x11, Z3, Z0, K1
+	VBLENDMPS Z1, Z2, K1, Z4
+	VADDPS    Z2, Z1, Z0
+	VDIVPS    Z0, Z4, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector244
+
+tail245:
+	TESTQ     DX, DX
+	JZ        end246
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VORPS     c80000000<>+0(SB), Z0, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z4
+	VSUBPS    Z4, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z4
+	VADDPS    c3c091cf1<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3d2aac79<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3e2aaa49<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3efffffe<>+0(SB), Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   c3f800000<>+0(SB), Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x11, Z3, Z0, K2
+	VBLENDMPS Z1, Z2, K2, Z5
+	VADDPS    Z2, Z1, Z0
+	VDIVPS    Z0, Z5, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end246:
+	VZEROUPPER
+	RET
+
+// func tanhAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector247:
+	CMPQ      DX, $0x00000010
+	JL        tail248
+	VMOVUPS   (AX)(BX*4), Z0
+	VANDPS    c7fffffff<>+0(SB), Z0, Z1
+	VADDPS    Z1, Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z7
+	VSUBPS    Z7, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VMOVUPS   c40000000<>+0(SB), Z3
+	VDIVPS    Z2, Z3, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VSUBPS    Z2, Z3, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    Z3, Z1, Z4
+	VMULPS    cbbbaf0e6<>+0(SB), Z3, Z7
+	VADDPS    c3ca9134e<>+0(SB), Z7, Z7
+	VMULPS    Z3, Z7, Z7
+	VADDPS    cbd5c1e2d<>+0(SB), Z7, Z7
+	VMULPS    Z3, Z7, Z7
+	VADDPS    c3e088393<>+0(SB), Z7, Z7
+	VMULPS    Z3, Z7, Z3
+	VADDPS    cbeaaaa99<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z4, Z3
+	VADDPS    Z3, Z1, Z3
+	VCMPPS    $0x11, c3f200000<>+0(SB), Z1, K1
+	VBLENDMPS Z3, Z2, K1, Z5
+	VANDPS    c80000000<>+0(SB), Z0, Z0
+	VORPS     Z0, Z5, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector247
+
+tail248:
+	TESTQ     DX, DX
+	JZ        end249
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VANDPS    c7fffffff<>+0(SB), Z0, Z1
+	VADDPS    Z1, Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z5
+	VSUBPS    Z5, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z5
+	VADDPS    c3c091cf1<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3d2aac79<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3e2aaa49<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3efffffe<>+0(SB), Z5, Z5
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z5, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VMOVUPS   c40000000<>+0(SB), Z3
+	VDIVPS    Z2, Z3, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VSUBPS    Z2, Z3, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    Z3, Z1, Z4
+	VMULPS    cbbbaf0e6<>+0(SB), Z3, Z5
+	VADDPS    c3ca9134e<>+0(SB), Z5, Z5
+	VMULPS    Z3, Z5, Z5
+	VADDPS    cbd5c1e2d<>+0(SB), Z5, Z5
+	VMULPS    Z3, Z5, Z5
+	VADDPS    c3e088393<>+0(SB), Z5, Z5
+	VMULPS    Z3, Z5, Z3
+	VADDPS    cbeaaaa99<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z4, Z3
+	VADDPS    Z3, Z1, Z3
+	VCMPPS    $0x11, c3f200000<>+0(SB), Z1, K2
+	VBLENDMPS Z3, Z2, K2, Z6
+	VANDPS    c80000000<>+0(SB), Z0, Z0
+	VORPS     Z0, Z6, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end249:
+	VZEROUPPER
+	RET
+
+DATA c40000000<>+0(SB)/4, $0x40000000
+DATA c40000000<>+4(SB)/4, $0x40000000
+DATA c40000000<>+8(SB)/4, $0x40000000
+DATA c40000000<>+12(SB)/4, $0x40000000
+DATA c40000000<>+16(SB)/4, $0x40000000
+DATA c40000000<>+20(SB)/4, $0x40000000
+DATA c40000000<>+24(SB)/4, $0x40000000
+DATA c40000000<>+28(SB)/4, $0x40000000
+DATA c40000000<>+32(SB)/4, $0x40000000
+DATA c40000000<>+36(SB)/4, $0x40000000
+DATA c40000000<>+40(SB)/4, $0x40000000
+DATA c40000000<>+44(SB)/4, $0x40000000
+DATA c40000000<>+48(SB)/4, $0x40000000
+DATA c40000000<>+52(SB)/4, $0x40000000
+DATA c40000000<>+56(SB)/4, $0x40000000
+DATA c40000000<>+60(SB)/4, $0x40000000
+GLOBL c40000000<>(SB), RODATA|NOPTR, $64
+
+DATA cbbbaf0e6<>+0(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+4(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+8(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+12(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+16(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+20(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+24(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+28(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+32(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+36(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+40(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+44(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+48(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+52(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+56(SB)/4, $0xbbbaf0e6
+DATA cbbbaf0e6<>+60(SB)/4, $0xbbbaf0e6
+GLOBL cbbbaf0e6<>(SB), RODATA|NOPTR, $64
+
+DATA c3ca9134e<>+0(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+4(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+8(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+12(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+16(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+20(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+24(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+28(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+32(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+36(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+40(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+44(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+48(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+52(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+56(SB)/4, $0x3ca9134e
+DATA c3ca9134e<>+60(SB)/4, $0x3ca9134e
+GLOBL c3ca9134e<>(SB), RODATA|NOPTR, $64
+
+DATA cbd5c1e2d<>+0(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+4(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+8(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+12(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+16(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+20(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+24(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+28(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+32(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+36(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+40(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+44(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+48(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+52(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+56(SB)/4, $0xbd5c1e2d
+DATA cbd5c1e2d<>+60(SB)/4, $0xbd5c1e2d
+GLOBL cbd5c1e2d<>(SB), RODATA|NOPTR, $64
+
+DATA c3e088393<>+0(SB)/4, $0x3e088393
+DATA c3e088393<>+4(SB)/4, $0x3e088393
+DATA c3e088393<>+8(SB)/4, $0x3e088393
+DATA c3e088393<>+12(SB)/4, $0x3e088393
+DATA c3e088393<>+16(SB)/4, $0x3e088393
+DATA c3e088393<>+20(SB)/4, $0x3e088393
+DATA c3e088393<>+24(SB)/4, $0x3e088393
+DATA c3e088393<>+28(SB)/4, $0x3e088393
+DATA c3e088393<>+32(SB)/4, $0x3e088393
+DATA c3e088393<>+36(SB)/4, $0x3e088393
+DATA c3e088393<>+40(SB)/4, $0x3e088393
+DATA c3e088393<>+44(SB)/4, $0x3e088393
+DATA c3e088393<>+48(SB)/4, $0x3e088393
+DATA c3e088393<>+52(SB)/4, $0x3e088393
+DATA c3e088393<>+56(SB)/4, $0x3e088393
+DATA c3e088393<>+60(SB)/4, $0x3e088393
+GLOBL c3e088393<>(SB), RODATA|NOPTR, $64
+
+DATA cbeaaaa99<>+0(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+4(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+8(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+12(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+16(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+20(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+24(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+28(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+32(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+36(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+40(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+44(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+48(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+52(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+56(SB)/4, $0xbeaaaa99
+DATA cbeaaaa99<>+60(SB)/4, $0xbeaaaa99
+GLOBL cbeaaaa99<>(SB), RODATA|NOPTR, $64
+
+DATA c3f200000<>+0(SB)/4, $0x3f200000
+DATA c3f200000<>+4(SB)/4, $0x3f200000
+DATA c3f200000<>+8(SB)/4, $0x3f200000
+DATA c3f200000<>+12(SB)/4, $0x3f200000
+DATA c3f200000<>+16(SB)/4, $0x3f200000
+DATA c3f200000<>+20(SB)/4, $0x3f200000
+DATA c3f200000<>+24(SB)/4, $0x3f200000
+DATA c3f200000<>+28(SB)/4, $0x3f200000
+DATA c3f200000<>+32(SB)/4, $0x3f200000
+DATA c3f200000<>+36(SB)/4, $0x3f200000
+DATA c3f200000<>+40(SB)/4, $0x3f200000
+DATA c3f200000<>+44(SB)/4, $0x3f200000
+DATA c3f200000<>+48(SB)/4, $0x3f200000
+DATA c3f200000<>+52(SB)/4, $0x3f200000
+DATA c3f200000<>+56(SB)/4, $0x3f200000
+DATA c3f200000<>+60(SB)/4, $0x3f200000
+GLOBL c3f200000<>(SB), RODATA|NOPTR, $64
+
+// func erfAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·erfAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector250:
+	CMPQ      DX, $0x00000010
+	JL        tail251
+	VMOVUPS   (AX)(BX*4), Z0
+	VANDPS    c7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS   c40800000<>+0(SB), Z2
+	VMINPS    Z1, Z2, Z2
+	VMULPS    c39438fc5<>+0(SB), Z2, Z3
+	VADDPS    cbb414280<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    c3cb2f0a2<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    cbdd32f88<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    cbf235c95<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    cbf9044bc<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z2
+	VADDPS    cb9b1f04f<>+0(SB), Z2, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z6
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z6, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z6
+	VMULPS    c3f318000<>+0(SB), Z6, Z7
+	VSUBPS    Z7, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z6, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    Z2, Z2, Z6
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z6, Z6
+	VADDPS    Z2, Z6, Z2
+	VPSRAD    $0x01, Z3, Z6
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z6, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z2, Z2
+	VPSUBD    Z6, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VSUBPS    Z2, Z3, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c38a4b519<>+0(SB), Z3, Z6
+	VADDPS    cba51fb80<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z6
+	VADDPS    c3baa02d9<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z6
+	VADDPS    cbcdbfc87<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z6
+	VADDPS    c3de7167c<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z6
+	VADDPS    cbec0939f<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z3
+	VADDPS    c3e0375d4<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z1, Z3
+	VADDPS    Z3, Z1, Z3
+	VCMPPS    $0x11, c3f800000<>+0(SB), Z1, K1
+	VBLENDMPS Z3, Z2, K1, Z4
+	VANDPS    c80000000<>+0(SB), Z0, Z0
+	VORPS     Z0, Z4, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector250
+
+tail251:
+	TESTQ     DX, DX
+	JZ        end252
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VANDPS    c7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS   c40800000<>+0(SB), Z2
+	VMINPS    Z1, Z2, Z2
+	VMULPS    c39438fc5<>+0(SB), Z2, Z3
+	VADDPS    cbb414280<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    c3cb2f0a2<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    cbdd32f88<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    cbf235c95<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VADDPS    cbf9044bc<>+0(SB), Z3, Z3
+	VMULPS    Z2, Z3, Z2
+	VADDPS    cb9b1f04f<>+0(SB), Z2, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z6
+	VADDPS    c3c091cf1<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3d2aac79<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3e2aaa49<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3efffffe<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VSUBPS    Z2, Z3, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c38a4b519<>+0(SB), Z3, Z4
+	VADDPS    cba51fb80<>+0(SB), Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VADDPS    c3baa02d9<>+0(SB), Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VADDPS    cbcdbfc87<>+0(SB), Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VADDPS    c3de7167c<>+0(SB), Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VADDPS    cbec0939f<>+0(SB), Z4, Z4
+	VMULPS    Z3, Z4, Z3
+	VADDPS    c3e0375d4<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z1, Z3
+	VADDPS    Z3, Z1, Z3
+	VCMPPS    $0x11, c3f800000<>+0(SB), Z1, K2
+	VBLENDMPS Z3, Z2, K2, Z5
+	VANDPS    c80000000<>+0(SB), Z0, Z0
+	VORPS     Z0, Z5, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end252:
+	VZEROUPPER
+	RET
+
+DATA c40800000<>+0(SB)/4, $0x40800000
+DATA c40800000<>+4(SB)/4, $0x40800000
+DATA c40800000<>+8(SB)/4, $0x40800000
+DATA c40800000<>+12(SB)/4, $0x40800000
+DATA c40800000<>+16(SB)/4, $0x40800000
+DATA c40800000<>+20(SB)/4, $0x40800000
+DATA c40800000<>+24(SB)/4, $0x40800000
+DATA c40800000<>+28(SB)/4, $0x40800000
+DATA c40800000<>+32(SB)/4, $0x40800000
+DATA c40800000<>+36(SB)/4, $0x40800000
+DATA c40800000<>+40(SB)/4, $0x40800000
+DATA c40800000<>+44(SB)/4, $0x40800000
+DATA c40800000<>+48(SB)/4, $0x40800000
+DATA c40800000<>+52(SB)/4, $0x40800000
+DATA c40800000<>+56(SB)/4, $0x40800000
+DATA c40800000<>+60(SB)/4, $0x40800000
+GLOBL c40800000<>(SB), RODATA|NOPTR, $64
+
+DATA c39438fc5<>+0(SB)/4, $0x39438fc5
+DATA c39438fc5<>+4(SB)/4, $0x39438fc5
+DATA c39438fc5<>+8(SB)/4, $0x39438fc5
+DATA c39438fc5<>+12(SB)/4, $0x39438fc5
+DATA c39438fc5<>+16(SB)/4, $0x39438fc5
+DATA c39438fc5<>+20(SB)/4, $0x39438fc5
+DATA c39438fc5<>+24(SB)/4, $0x39438fc5
+DATA c39438fc5<>+28(SB)/4, $0x39438fc5
+DATA c39438fc5<>+32(SB)/4, $0x39438fc5
+DATA c39438fc5<>+36(SB)/4, $0x39438fc5
+DATA c39438fc5<>+40(SB)/4, $0x39438fc5
+DATA c39438fc5<>+44(SB)/4, $0x39438fc5
+DATA c39438fc5<>+48(SB)/4, $0x39438fc5
+DATA c39438fc5<>+52(SB)/4, $0x39438fc5
+DATA c39438fc5<>+56(SB)/4, $0x39438fc5
+DATA c39438fc5<>+60(SB)/4, $0x39438fc5
+GLOBL c39438fc5<>(SB), RODATA|NOPTR, $64
+
+DATA cbb414280<>+0(SB)/4, $0xbb414280
+DATA cbb414280<>+4(SB)/4, $0xbb414280
+DATA cbb414280<>+8(SB)/4, $0xbb414280
+DATA cbb414280<>+12(SB)/4, $0xbb414280
+DATA cbb414280<>+16(SB)/4, $0xbb414280
+DATA cbb414280<>+20(SB)/4, $0xbb414280
+DATA cbb414280<>+24(SB)/4, $0xbb414280
+DATA cbb414280<>+28(SB)/4, $0xbb414280
+DATA cbb414280<>+32(SB)/4, $0xbb414280
+DATA cbb414280<>+36(SB)/4, $0xbb414280
+DATA cbb414280<>+40(SB)/4, $0xbb414280
+DATA cbb414280<>+44(SB)/4, $0xbb414280
+DATA cbb414280<>+48(SB)/4, $0xbb414280
+DATA cbb414280<>+52(SB)/4, $0xbb414280
+DATA cbb414280<>+56(SB)/4, $0xbb414280
+DATA cbb414280<>+60(SB)/4, $0xbb414280
+GLOBL cbb414280<>(SB), RODATA|NOPTR, $64
+
+DATA c3cb2f0a2<>+0(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+4(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+8(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+12(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+16(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+20(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+24(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+28(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+32(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+36(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+40(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+44(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+48(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+52(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+56(SB)/4, $0x3cb2f0a2
+DATA c3cb2f0a2<>+60(SB)/4, $0x3cb2f0a2
+GLOBL c3cb2f0a2<>(SB), RODATA|NOPTR, $64
+
+DATA cbdd32f88<>+0(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+4(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+8(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+12(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+16(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+20(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+24(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+28(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+32(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+36(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+40(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+44(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+48(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+52(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+56(SB)/4, $0xbdd32f88
+DATA cbdd32f88<>+60(SB)/4, $0xbdd32f88
+GLOBL cbdd32f88<>(SB), RODATA|NOPTR, $64
+
+DATA cbf235c95<>+0(SB)/4, $0xbf235c95
+DATA cbf235c95<>+4(SB)/4, $0xbf235c95
+DATA cbf235c95<>+8(SB)/4, $0xbf235c95
+DATA cbf235c95<>+12(SB)/4, $0xbf235c95
+DATA cbf235c95<>+16(SB)/4, $0xbf235c95
+DATA cbf235c95<>+20(SB)/4, $0xbf235c95
+DATA cbf235c95<>+24(SB)/4, $0xbf235c95
+DATA cbf235c95<>+28(SB)/4, $0xbf235c95
+DATA cbf235c95<>+32(SB)/4, $0xbf235c95
+DATA cbf235c95<>+36(SB)/4, $0xbf235c95
+DATA cbf235c95<>+40(SB)/4, $0xbf235c95
+DATA cbf235c95<>+44(SB)/4, $0xbf235c95
+DATA cbf235c95<>+48(SB)/4, $0xbf235c95
+DATA cbf235c95<>+52(SB)/4, $0xbf235c95
+DATA cbf235c95<>+56(SB)/4, $0xbf235c95
+DATA cbf235c95<>+60(SB)/4, $0xbf235c95
+GLOBL cbf235c95<>(SB), RODATA|NOPTR, $64
+
+DATA cbf9044bc<>+0(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+4(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+8(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+12(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+16(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+20(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+24(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+28(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+32(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+36(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+40(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+44(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+48(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+52(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+56(SB)/4, $0xbf9044bc
+DATA cbf9044bc<>+60(SB)/4, $0xbf9044bc
+GLOBL cbf9044bc<>(SB), RODATA|NOPTR, $64
+
+DATA cb9b1f04f<>+0(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+4(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+8(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+12(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+16(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+20(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+24(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+28(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+32(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+36(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+40(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+44(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+48(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+52(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+56(SB)/4, $0xb9b1f04f
+DATA cb9b1f04f<>+60(SB)/4, $0xb9b1f04f
+GLOBL cb9b1f04f<>(SB), RODATA|NOPTR, $64
+
+DATA c38a4b519<>+0(SB)/4, $0x38a4b519
+DATA c38a4b519<>+4(SB)/4, $0x38a4b519
+DATA c38a4b519<>+8(SB)/4, $0x38a4b519
+DATA c38a4b519<>+12(SB)/4, $0x38a4b519
+DATA c38a4b519<>+16(SB)/4, $0x38a4b519
+DATA c38a4b519<>+20(SB)/4, $0x38a4b519
+DATA c38a4b519<>+24(SB)/4, $0x38a4b519
+DATA c38a4b519<>+28(SB)/4, $0x38a4b519
+DATA c38a4b519<>+32(SB)/4, $0x38a4b519
+DATA c38a4b519<>+36(SB)/4, $0x38a4b519
+DATA c38a4b519<>+40(SB)/4, $0x38a4b519
+DATA c38a4b519<>+44(SB)/4, $0x38a4b519
+DATA c38a4b519<>+48(SB)/4, $0x38a4b519
+DATA c38a4b519<>+52(SB)/4, $0x38a4b519
+DATA c38a4b519<>+56(SB)/4, $0x38a4b519
+DATA c38a4b519<>+60(SB)/4, $0x38a4b519
+GLOBL c38a4b519<>(SB), RODATA|NOPTR, $64
+
+DATA cba51fb80<>+0(SB)/4, $0xba51fb80
+DATA cba51fb80<>+4(SB)/4, $0xba51fb80
+DATA cba51fb80<>+8(SB)/4, $0xba51fb80
+DATA cba51fb80<>+12(SB)/4, $0xba51fb80
+DATA cba51fb80<>+16(SB)/4, $0xba51fb80
+DATA cba51fb80<>+20(SB)/4, $0xba51fb80
+DATA cba51fb80<>+24(SB)/4, $0xba51fb80
+DATA cba51fb80<>+28(SB)/4, $0xba51fb80
+DATA cba51fb80<>+32(SB)/4, $0xba51fb80
+DATA cba51fb80<>+36(SB)/4, $0xba51fb80
+DATA cba51fb80<>+40(SB)/4, $0xba51fb80
+DATA cba51fb80<>+44(SB)/4, $0xba51fb80
+DATA cba51fb80<>+48(SB)/4, $0xba51fb80
+DATA cba51fb80<>+52(SB)/4, $0xba51fb80
+DATA cba51fb80<>+56(SB)/4, $0xba51fb80
+DATA cba51fb80<>+60(SB)/4, $0xba51fb80
+GLOBL cba51fb80<>(SB), RODATA|NOPTR, $64
+
+DATA c3baa02d9<>+0(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+4(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+8(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+12(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+16(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+20(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+24(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+28(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+32(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+36(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+40(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+44(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+48(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+52(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+56(SB)/4, $0x3baa02d9
+DATA c3baa02d9<>+60(SB)/4, $0x3baa02d9
+GLOBL c3baa02d9<>(SB), RODATA|NOPTR, $64
+
+DATA cbcdbfc87<>+0(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+4(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+8(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+12(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+16(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+20(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+24(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+28(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+32(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+36(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+40(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+44(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+48(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+52(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+56(SB)/4, $0xbcdbfc87
+DATA cbcdbfc87<>+60(SB)/4, $0xbcdbfc87
+GLOBL cbcdbfc87<>(SB), RODATA|NOPTR, $64
+
+DATA c3de7167c<>+0(SB)/4, $0x3de7167c
+DATA c3de7167c<>+4(SB)/4, $0x3de7167c
+DATA c3de7167c<>+8(SB)/4, $0x3de7167c
+DATA c3de7167c<>+12(SB)/4, $0x3de7167c
+DATA c3de7167c<>+16(SB)/4, $0x3de7167c
+DATA c3de7167c<>+20(SB)/4, $0x3de7167c
+DATA c3de7167c<>+24(SB)/4, $0x3de7167c
+DATA c3de7167c<>+28(SB)/4, $0x3de7167c
+DATA c3de7167c<>+32(SB)/4, $0x3de7167c
+DATA c3de7167c<>+36(SB)/4, $0x3de7167c
+DATA c3de7167c<>+40(SB)/4, $0x3de7167c
+DATA c3de7167c<>+44(SB)/4, $0x3de7167c
+DATA c3de7167c<>+48(SB)/4, $0x3de7167c
+DATA c3de7167c<>+52(SB)/4, $0x3de7167c
+DATA c3de7167c<>+56(SB)/4, $0x3de7167c
+DATA c3de7167c<>+60(SB)/4, $0x3de7167c
+GLOBL c3de7167c<>(SB), RODATA|NOPTR, $64
+
+DATA cbec0939f<>+0(SB)/4, $0xbec0939f
+DATA cbec0939f<>+4(SB)/4, $0xbec0939f
+DATA cbec0939f<>+8(SB)/4, $0xbec0939f
+DATA cbec0939f<>+12(SB)/4, $0xbec0939f
+DATA cbec0939f<>+16(SB)/4, $0xbec0939f
+DATA cbec0939f<>+20(SB)/4, $0xbec0939f
+DATA cbec0939f<>+24(SB)/4, $0xbec0939f
+DATA cbec0939f<>+28(SB)/4, $0xbec0939f
+DATA cbec0939f<>+32(SB)/4, $0xbec0939f
+DATA cbec0939f<>+36(SB)/4, $0xbec0939f
+DATA cbec0939f<>+40(SB)/4, $0xbec0939f
+DATA cbec0939f<>+44(SB)/4, $0xbec0939f
+DATA cbec0939f<>+48(SB)/4, $0xbec0939f
+DATA cbec0939f<>+52(SB)/4, $0xbec0939f
+DATA cbec0939f<>+56(SB)/4, $0xbec0939f
+DATA cbec0939f<>+60(SB)/4, $0xbec0939f
+GLOBL cbec0939f<>(SB), RODATA|NOPTR, $64
+
+DATA c3e0375d4<>+0(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+4(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+8(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+12(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+16(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+20(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+24(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+28(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+32(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+36(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+40(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+44(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+48(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+52(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+56(SB)/4, $0x3e0375d4
+DATA c3e0375d4<>+60(SB)/4, $0x3e0375d4
+GLOBL c3e0375d4<>(SB), RODATA|NOPTR, $64
+
+// func softplusAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·softplusAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector253:
+	CMPQ      DX, $0x00000010
+	JL        tail254
+	VMOVUPS   (AX)(BX*4), Z0
+	VORPS     c80000000<>+0(SB), Z0, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z12
+	VSUBPS    Z12, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z12
+	VADDPS    c3c091cf1<>+0(SB), Z12, Z12
+	VMULPS    Z1, Z12, Z12
+	VADDPS    c3d2aac79<>+0(SB), Z12, Z12
+	VMULPS    Z1, Z12, Z12
+	VADDPS    c3e2aaa49<>+0(SB), Z12, Z12
+	VMULPS    Z1, Z12, Z12
+	VADDPS    c3efffffe<>+0(SB), Z12, Z12
+	VMULPS    Z12, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z12
+	VPSLLD    $0x17, Z12, Z12
+	VMULPS    Z12, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VADDPS    c3f800000<>+0(SB), Z1, Z2
+	VSUBPS    c3f800000<>+0(SB), Z2, Z3
+	VSUBPS    Z3, Z1, Z1
+	VDIVPS    Z2, Z1, Z1
+	VXORPS    Z3, Z3, Z3
+	VMAXPS    Z0, Z3, Z0
+	VCMPPS    $0x11, c00800000<>+0(SB), Z2, K1
+	VMULPS    c4b800000<>+0(SB), Z2, Z3
+	VBLENDMPS Z3, Z2, K1, Z4
+	VPSUBD    c3f3504f3<>+0(SB), Z4, Z3
+	VPSRAD    $0x17, Z3, Z3
+	VPSLLD    $0x17, Z3, Z12
+	VPSUBD    Z12, Z4, Z12
+	VSUBPS    c3f800000<>+0(SB), Z12, Z12
+	VCVTDQ2PS Z3, Z3
+	VMOVUPS   c41c00000<>+0(SB), Z13
+	VMOVUPS.Z Z13, K1, Z13
+	VSUBPS    Z13, Z3, Z3
+	VMULPS    Z12, Z12, Z13
+	VMULPS    Z12, Z13, Z14
+	VMULPS    cbd9c60d4<>+0(SB), Z12, Z15
+	VADDPS    c3e02b24c<>+0(SB), Z15, Z15
+	VMULPS    Z12, Z15, Z15
+	VADDPS    cbe06c3ad<>+0(SB), Z15, Z15
+	VMULPS    Z12, Z15, Z15
+	VADDPS    c3e116c85<>+0(SB), Z15, Z15
+	VMULPS    Z12, Z15, Z15
+	VADDPS    cbe2a38fb<>+0(SB), Z15, Z15
+	VMULPS    Z12, Z15, Z15
+	VADDPS    c3e4cd009<>+0(SB), Z15, Z15
+	VMULPS    Z12, Z15, Z15
+	VADDPS    cbe800114<>+0(SB), Z15, Z15
+	VMULPS    Z12, Z15, Z15
+	VADDPS    c3eaaaaaa<>+0(SB), Z15, Z15
+	VMULPS    Z15, Z14, Z14
+	VMULPS    cb95e8083<>+0(SB), Z3, Z15
+	VADDPS    Z15, Z14, Z14
+	VMULPS    c3f000000<>+0(SB), Z13, Z13
+	VSUBPS    Z13, Z14, Z13
+	VADDPS    Z13, Z12, Z12
+	VMULPS    c3f318000<>+0(SB), Z3, Z3
+	VADDPS    Z3, Z12, Z3
+	VCMPPS    $0x1e, c7f7fffff<>+0(SB), Z2, K1
+	VBLENDMPS Z2, Z3, K1, Z5
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x00, Z3, Z2, K1
+	VBLENDMPS cff800000<>+0(SB), Z5, K1, Z6
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x1d, Z3, Z2, K1
+	VMOVUPS   c7fc00000<>+0(SB), Z2
+	VBLENDMPS Z6, Z2, K1, Z7
+	VADDPS    Z1, Z7, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector253
+
+tail254:
+	TESTQ     DX, DX
+	JZ        end255
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VORPS     c80000000<>+0(SB), Z0, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z4
+	VSUBPS    Z4, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z4
+	VADDPS    c3c091cf1<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3d2aac79<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3e2aaa49<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3efffffe<>+0(SB), Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VADDPS    c3f800000<>+0(SB), Z1, Z2
+	VSUBPS    c3f800000<>+0(SB), Z2, Z3
+	VSUBPS    Z3, Z1, Z1
+	VDIVPS    Z2, Z1, Z1
+	VXORPS    Z3, Z3, Z3
+	VMAXPS    Z0, Z3, Z0
+	VCMPPS    $0x11, c00800000<>+0(SB), Z2, K2
+	VMULPS    c4b800000<>+0(SB), Z2, Z3
+	VBLENDMPS Z3, Z2, K2, Z8
+	VPSUBD    c3f3504f3<>+0(SB), Z8, Z3
+	VPSRAD    $0x17, Z3, Z3
+	VPSLLD    $0x17, Z3, Z4
+	VPSUBD    Z4, Z8, Z4
+	VSUBPS    c3f800000<>+0(SB), Z4, Z4
+	VCVTDQ2PS Z3, Z3
+	VMOVUPS   c41c00000<>+0(SB), Z5
+	VMOVUPS.Z Z5, K2, Z5
+	VSUBPS    Z5, Z3, Z3
+	VMULPS    Z4, Z4, Z5
+	VMULPS    Z4, Z5, Z6
+	VMULPS    cbd9c60d4<>+0(SB), Z4, Z7
+	VADDPS    c3e02b24c<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    cbe06c3ad<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    c3e116c85<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    cbe2a38fb<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    c3e4cd009<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    cbe800114<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    c3eaaaaaa<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z6, Z6
+	VMULPS    cb95e8083<>+0(SB), Z3, Z7
+	VADDPS    Z7, Z6, Z6
+	VMULPS    c3f000000<>+0(SB), Z5, Z5
+	VSUBPS    Z5, Z6, Z5
+	VADDPS    Z5, Z4, Z4
+	VMULPS    c3f318000<>+0(SB), Z3, Z3
+	VADDPS    Z3, Z4, Z3
+	VCMPPS    $0x1e, c7f7fffff<>+0(SB), Z2, K2
+	VBLENDMPS Z2, Z3, K2, Z9
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x00, Z3, Z2, K2
+	VBLENDMPS cff800000<>+0(SB), Z9, K2, Z10
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x1d, Z3, Z2, K2
+	VMOVUPS   c7fc00000<>+0(SB), Z2
+	VBLENDMPS Z10, Z2, K2, Z11
+	VADDPS    Z1, Z11, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end255:
+	VZEROUPPER
+	RET
+
+// func siluAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·siluAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector256:
+	CMPQ      DX, $0x00000010
+	JL        tail257
+	VMOVUPS   (AX)(BX*4), Z0
+	VORPS     c80000000<>+0(SB), Z0, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z6
+	VSUBPS    Z6, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z6
+	VADDPS    c3c091cf1<>+0(SB), Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VADDPS    c3d2aac79<>+0(SB), Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VADDPS    c3e2aaa49<>+0(SB), Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VADDPS    c3efffffe<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   c3f800000<>+0(SB), Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x11, Z3, Z0, K1
+	VBLENDMPS Z1, Z2, K1, Z4
+	VADDPS    Z2, Z1, Z1
+	VDIVPS    Z1, Z4, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector256
+
+tail257:
+	TESTQ     DX, DX
+	JZ        end258
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VORPS     c80000000<>+0(SB), Z0, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z4
+	VSUBPS    Z4, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z4
+	VADDPS    c3c091cf1<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3d2aac79<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3e2aaa49<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3efffffe<>+0(SB), Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VMOVUPS   c3f800000<>+0(SB), Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x11, Z3, Z0, K2
+	VBLENDMPS Z1, Z2, K2, Z5
+	VADDPS    Z2, Z1, Z1
+	VDIVPS    Z1, Z5, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end258:
+	VZEROUPPER
+	RET
+
+// func geluAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector259:
+	CMPQ      DX, $0x00000010
+	JL        tail260
+	VMOVUPS   (AX)(BX*4), Z0
+	VMULPS    c3f000000<>+0(SB), Z0, Z1
+	VMULPS    c3f3504f3<>+0(SB), Z0, Z0
+	VANDPS    c7fffffff<>+0(SB), Z0, Z4
+	VMOVUPS   c40800000<>+0(SB), Z5
+	VMINPS    Z4, Z5, Z5
+	VMULPS    c39438fc5<>+0(SB), Z5, Z6
+	VADDPS    cbb414280<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    c3cb2f0a2<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    cbdd32f88<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    cbf235c95<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    cbf9044bc<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z5
+	VADDPS    cb9b1f04f<>+0(SB), Z5, Z5
+	VMOVUPS   cc2d00000<>+0(SB), Z6
+	VMOVUPS   c42b20000<>+0(SB), Z7
+	VMAXPS    Z5, Z6, Z5
+	VMINPS    Z5, Z7, Z5
+	VMULPS    c3fb8aa3b<>+0(SB), Z5, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z6, Z7
+	VMULPS    c3f318000<>+0(SB), Z7, Z8
+	VSUBPS    Z8, Z5, Z5
+	VMULPS    cb95e8083<>+0(SB), Z7, Z7
+	VSUBPS    Z7, Z5, Z5
+	VMULPS    Z5, Z5, Z7
+	VMULPS    c3ab5121a<>+0(SB), Z5, Z8
+	VADDPS    c3c091cf1<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z8
+	VADDPS    c3d2aac79<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z8
+	VADDPS    c3e2aaa49<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z8
+	VADDPS    c3efffffe<>+0(SB), Z8, Z8
+	VMULPS    Z8, Z7, Z7
+	VADDPS    Z5, Z7, Z5
+	VPSRAD    $0x01, Z6, Z7
+	VADDPS    c3f800000<>+0(SB), Z5, Z5
+	VPADDD    c0000007f<>+0(SB), Z7, Z8
+	VPSLLD    $0x17, Z8, Z8
+	VMULPS    Z8, Z5, Z5
+	VPSUBD    Z7, Z6, Z6
+	VPADDD    c0000007f<>+0(SB), Z6, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z5, Z5
+	VMOVUPS   c3f800000<>+0(SB), Z6
+	VSUBPS    Z5, Z6, Z5
+	VMULPS    Z4, Z4, Z6
+	VMULPS    c38a4b519<>+0(SB), Z6, Z7
+	VADDPS    cba51fb80<>+0(SB), Z7, Z7
+	VMULPS    Z6, Z7, Z7
+	VADDPS    c3baa02d9<>+0(SB), Z7, Z7
+	VMULPS    Z6, Z7, Z7
+	VADDPS    cbcdbfc87<>+0(SB), Z7, Z7
+	VMULPS    Z6, Z7, Z7
+	VADDPS    c3de7167c<>+0(SB), Z7, Z7
+	VMULPS    Z6, Z7, Z7
+	VADDPS    cbec0939f<>+0(SB), Z7, Z7
+	VMULPS    Z6, Z7, Z6
+	VADDPS    c3e0375d4<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z4, Z6
+	VADDPS    Z6, Z4, Z6
+	VCMPPS    $0x11, c3f800000<>+0(SB), Z4, K1
+	VBLENDMPS Z6, Z5, K1, Z2
+	VANDPS    c80000000<>+0(SB), Z0, Z0
+	VORPS     Z0, Z2, Z0
+	VADDPS    c3f800000<>+0(SB), Z0, Z0
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector259
+
+tail260:
+	TESTQ     DX, DX
+	JZ        end261
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VMULPS    c3f000000<>+0(SB), Z0, Z1
+	VMULPS    c3f3504f3<>+0(SB), Z0, Z0
+	VANDPS    c7fffffff<>+0(SB), Z0, Z2
+	VMOVUPS   c40800000<>+0(SB), Z4
+	VMINPS    Z2, Z4, Z4
+	VMULPS    c39438fc5<>+0(SB), Z4, Z5
+	VADDPS    cbb414280<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    c3cb2f0a2<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbdd32f88<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbf235c95<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbf9044bc<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z4
+	VADDPS    cb9b1f04f<>+0(SB), Z4, Z4
+	VMOVUPS   cc2d00000<>+0(SB), Z5
+	VMOVUPS   c42b20000<>+0(SB), Z6
+	VMAXPS    Z4, Z5, Z4
+	VMINPS    Z4, Z6, Z4
+	VMULPS    c3fb8aa3b<>+0(SB), Z4, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z5, Z6
+	VMULPS    c3f318000<>+0(SB), Z6, Z7
+	VSUBPS    Z7, Z4, Z4
+	VMULPS    cb95e8083<>+0(SB), Z6, Z6
+	VSUBPS    Z6, Z4, Z4
+	VMULPS    Z4, Z4, Z6
+	VMULPS    c3ab5121a<>+0(SB), Z4, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z4, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z6, Z6
+	VADDPS    Z4, Z6, Z4
+	VPSRAD    $0x01, Z5, Z6
+	VADDPS    c3f800000<>+0(SB), Z4, Z4
+	VPADDD    c0000007f<>+0(SB), Z6, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z4, Z4
+	VPSUBD    Z6, Z5, Z5
+	VPADDD    c0000007f<>+0(SB), Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z5, Z4, Z4
+	VMOVUPS   c3f800000<>+0(SB), Z5
+	VSUBPS    Z4, Z5, Z4
+	VMULPS    Z2, Z2, Z5
+	VMULPS    c38a4b519<>+0(SB), Z5, Z6
+	VADDPS    cba51fb80<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    c3baa02d9<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    cbcdbfc87<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    c3de7167c<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    cbec0939f<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z5
+	VADDPS    c3e0375d4<>+0(SB), Z5, Z5
+	VMULPS    Z5, Z2, Z5
+	VADDPS    Z5, Z2, Z5
+	VCMPPS    $0x11, c3f800000<>+0(SB), Z2, K2
+	VBLENDMPS Z5, Z4, K2, Z3
+	VANDPS    c80000000<>+0(SB), Z0, Z0
+	VORPS     Z0, Z3, Z0
+	VADDPS    c3f800000<>+0(SB), Z0, Z0
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end261:
+	VZEROUPPER
+	RET
+
+// func geluTanhAVX512(dst []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+vector262:
+	CMPQ      DX, $0x00000010
+	JL        tail263
+	VMOVUPS   (AX)(BX*4), Z0
+	VMULPS    c3fcc422a<>+0(SB), Z0, Z1
+	VMULPS    Z0, Z0, Z2
+	VMULPS    c3d372713<>+0(SB), Z2, Z2
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VORPS     c80000000<>+0(SB), Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z5
+	VMOVUPS   c42b20000<>+0(SB), Z6
+	VMAXPS    Z2, Z5, Z2
+	VMINPS    Z2, Z6, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z5, Z6
+	VMULPS    c3f318000<>+0(SB), Z6, Z7
+	VSUBPS    Z7, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z6, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    Z2, Z2, Z6
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z6, Z6
+	VADDPS    Z2, Z6, Z2
+	VPSRAD    $0x01, Z5, Z6
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z6, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z2, Z2
+	VPSUBD    Z6, Z5, Z5
+	VPADDD    c0000007f<>+0(SB), Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z5, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z5
+	VXORPS    Z6, Z6, Z6
+	VCMPPS    $0x11, Z6, Z1, K1
+	VBLENDMPS Z2, Z5, K1, Z3
+	VADDPS    Z5, Z2, Z1
+	VDIVPS    Z1, Z3, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector262
+
+tail263:
+	TESTQ     DX, DX
+	JZ        end264
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z0
+	VMULPS    c3fcc422a<>+0(SB), Z0, Z1
+	VMULPS    Z0, Z0, Z2
+	VMULPS    c3d372713<>+0(SB), Z2, Z2
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VORPS     c80000000<>+0(SB), Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z5
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z5, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z5
+	VMULPS    c3f318000<>+0(SB), Z5, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z5, Z5
+	VSUBPS    Z5, Z2, Z2
+	VMULPS    Z2, Z2, Z5
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z6
+	VADDPS    c3c091cf1<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3d2aac79<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3e2aaa49<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3efffffe<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z5, Z5
+	VADDPS    Z2, Z5, Z2
+	VPSRAD    $0x01, Z3, Z5
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z5, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z2, Z2
+	VPSUBD    Z5, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VXORPS    Z5, Z5, Z5
+	VCMPPS    $0x11, Z5, Z1, K2
+	VBLENDMPS Z2, Z3, K2, Z4
+	VADDPS    Z3, Z2, Z1
+	VDIVPS    Z1, Z4, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end264:
+	VZEROUPPER
+	RET
+
+DATA c3fcc422a<>+0(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+4(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+8(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+12(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+16(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+20(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+24(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+28(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+32(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+36(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+40(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+44(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+48(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+52(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+56(SB)/4, $0x3fcc422a
+DATA c3fcc422a<>+60(SB)/4, $0x3fcc422a
+GLOBL c3fcc422a<>(SB), RODATA|NOPTR, $64
+
+DATA c3d372713<>+0(SB)/4, $0x3d372713
+DATA c3d372713<>+4(SB)/4, $0x3d372713
+DATA c3d372713<>+8(SB)/4, $0x3d372713
+DATA c3d372713<>+12(SB)/4, $0x3d372713
+DATA c3d372713<>+16(SB)/4, $0x3d372713
+DATA c3d372713<>+20(SB)/4, $0x3d372713
+DATA c3d372713<>+24(SB)/4, $0x3d372713
+DATA c3d372713<>+28(SB)/4, $0x3d372713
+DATA c3d372713<>+32(SB)/4, $0x3d372713
+DATA c3d372713<>+36(SB)/4, $0x3d372713
+DATA c3d372713<>+40(SB)/4, $0x3d372713
+DATA c3d372713<>+44(SB)/4, $0x3d372713
+DATA c3d372713<>+48(SB)/4, $0x3d372713
+DATA c3d372713<>+52(SB)/4, $0x3d372713
+DATA c3d372713<>+56(SB)/4, $0x3d372713
+DATA c3d372713<>+60(SB)/4, $0x3d372713
+GLOBL c3d372713<>(SB), RODATA|NOPTR, $64
+
+// func eluAVX512(dst []float32, x []float32, a float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·eluAVX512(SB), NOSPLIT, $0-52
+	MOVQ         x_base+24(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	VBROADCASTSS a+48(FP), Z0
+	XORQ         BX, BX
+
+vector265:
+	CMPQ      DX, $0x00000010
+	JL        tail266
+	VMOVUPS   (AX)(BX*4), Z1
+	VXORPS    Z2, Z2, Z2
+	VCMPPS    $0x11, Z2, Z1, K1
+	VMOVUPS   cc2ae0000<>+0(SB), Z2
+	VMAXPS    Z1, Z2, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z5, Z6
+	VMULPS    c3f318000<>+0(SB), Z6, Z7
+	VSUBPS    Z7, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z6, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    Z2, Z2, Z6
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z6, Z6
+	VADDPS    Z2, Z6, Z2
+	VPADDD    c0000007f<>+0(SB), Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z2, Z5, Z2
+	VSUBPS    c3f800000<>+0(SB), Z5, Z5
+	VADDPS    Z5, Z2, Z2
+	VMULPS    Z0, Z2, Z2
+	VBLENDMPS Z2, Z1, K1, Z3
+	VMOVUPS   Z3, (CX)(BX*4)
+	ADDQ      $0x00000010, BX
+	SUBQ      $0x00000010, DX
+	JMP       vector265
+
+tail266:
+	TESTQ     DX, DX
+	JZ        end267
+	MOVL      $0xffffffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z1
+	VXORPS    Z2, Z2, Z2
+	VCMPPS    $0x11, Z2, Z1, K2
+	VMOVUPS   cc2ae0000<>+0(SB), Z2
+	VMAXPS    Z1, Z2, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z5
+	VMULPS    c3f318000<>+0(SB), Z5, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z5, Z5
+	VSUBPS    Z5, Z2, Z2
+	VMULPS    Z2, Z2, Z5
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z6
+	VADDPS    c3c091cf1<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3d2aac79<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3e2aaa49<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3efffffe<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z5, Z5
+	VADDPS    Z2, Z5, Z2
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z2, Z3, Z2
+	VSUBPS    c3f800000<>+0(SB), Z3, Z3
+	VADDPS    Z3, Z2, Z2
+	VMULPS    Z0, Z2, Z0
+	VBLENDMPS Z0, Z1, K2, Z4
+	VMOVUPS   Z4, K1, (CX)(BX*4)
+	ADDQ      DX, BX
+
+end267:
+	VZEROUPPER
+	RET
+
+DATA cc2ae0000<>+0(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+4(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+8(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+12(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+16(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+20(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+24(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+28(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+32(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+36(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+40(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+44(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+48(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+52(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+56(SB)/4, $0xc2ae0000
+DATA cc2ae0000<>+60(SB)/4, $0xc2ae0000
+GLOBL cc2ae0000<>(SB), RODATA|NOPTR, $64
+
+// func eluGradAVX512(dx []float32, g []float32, x []float32, a float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·eluGradAVX512(SB), NOSPLIT, $0-76
+	MOVQ         g_base+24(FP), AX
+	MOVQ         x_base+48(FP), CX
+	MOVQ         dx_base+0(FP), DX
+	MOVQ         dx_len+8(FP), BX
+	VBROADCASTSS a+72(FP), Z0
+	XORQ         SI, SI
+
+vector268:
+	CMPQ      BX, $0x00000010
+	JL        tail269
+	VMOVUPS   (AX)(SI*4), Z1
+	VMOVUPS   (CX)(SI*4), Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x11, Z3, Z2, K1
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z6
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z6, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z6
+	VMULPS    c3f318000<>+0(SB), Z6, Z7
+	VSUBPS    Z7, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z6, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    Z2, Z2, Z6
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z6, Z6
+	VADDPS    Z2, Z6, Z2
+	VPSRAD    $0x01, Z3, Z6
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z6, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z2, Z2
+	VPSUBD    Z6, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMULPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VBLENDMPS Z2, Z1, K1, Z4
+	VMOVUPS   Z4, (DX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       vector268
+
+tail269:
+	TESTQ     BX, BX
+	JZ        end270
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*4), K1, Z1
+	VMOVUPS.Z (CX)(SI*4), K1, Z2
+	VXORPS    Z3, Z3, Z3
+	VCMPPS    $0x11, Z3, Z2, K2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z6
+	VSUBPS    Z6, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z6
+	VADDPS    c3c091cf1<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3d2aac79<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3e2aaa49<>+0(SB), Z6, Z6
+	VMULPS    Z2, Z6, Z6
+	VADDPS    c3efffffe<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMULPS    Z0, Z2, Z0
+	VMULPS    Z1, Z0, Z0
+	VBLENDMPS Z0, Z1, K2, Z5
+	VMOVUPS   Z5, K1, (DX)(SI*4)
+	ADDQ      BX, SI
+
+end270:
+	VZEROUPPER
+	RET
+
+// func softplusGradAVX512(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·softplusGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector271:
+	CMPQ      BX, $0x00000010
+	JL        tail272
+	VMOVUPS   (AX)(SI*4), Z0
+	VMOVUPS   (CX)(SI*4), Z1
+	VORPS     c80000000<>+0(SB), Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z7
+	VSUBPS    Z7, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VXORPS    Z4, Z4, Z4
+	VCMPPS    $0x11, Z4, Z1, K1
+	VBLENDMPS Z2, Z3, K1, Z5
+	VADDPS    Z3, Z2, Z1
+	VDIVPS    Z1, Z5, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (DX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       vector271
+
+tail272:
+	TESTQ     BX, BX
+	JZ        end273
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*4), K1, Z0
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VORPS     c80000000<>+0(SB), Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z5
+	VSUBPS    Z5, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z5
+	VADDPS    c3c091cf1<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3d2aac79<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3e2aaa49<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3efffffe<>+0(SB), Z5, Z5
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z5, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VXORPS    Z4, Z4, Z4
+	VCMPPS    $0x11, Z4, Z1, K2
+	VBLENDMPS Z2, Z3, K2, Z6
+	VADDPS    Z3, Z2, Z1
+	VDIVPS    Z1, Z6, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(SI*4)
+	ADDQ      BX, SI
+
+end273:
+	VZEROUPPER
+	RET
+
+// func erfGradAVX512(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·erfGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector274:
+	CMPQ      BX, $0x00000010
+	JL        tail275
+	VMOVUPS   (AX)(SI*4), Z0
+	VMOVUPS   (CX)(SI*4), Z1
+	VMULPS    Z1, Z1, Z1
+	VXORPS    c80000000<>+0(SB), Z1, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z4
+	VSUBPS    Z4, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z4
+	VADDPS    c3c091cf1<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3d2aac79<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3e2aaa49<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3efffffe<>+0(SB), Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VMULPS    c3f906ebb<>+0(SB), Z1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (DX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       vector274
+
+tail275:
+	TESTQ     BX, BX
+	JZ        end276
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*4), K1, Z0
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VMULPS    Z1, Z1, Z1
+	VXORPS    c80000000<>+0(SB), Z1, Z1
+	VMOVUPS   cc2d00000<>+0(SB), Z2
+	VMOVUPS   c42b20000<>+0(SB), Z3
+	VMAXPS    Z1, Z2, Z1
+	VMINPS    Z1, Z3, Z1
+	VMULPS    c3fb8aa3b<>+0(SB), Z1, Z2
+	VCVTPS2DQ Z2, Z2
+	VCVTDQ2PS Z2, Z3
+	VMULPS    c3f318000<>+0(SB), Z3, Z4
+	VSUBPS    Z4, Z1, Z1
+	VMULPS    cb95e8083<>+0(SB), Z3, Z3
+	VSUBPS    Z3, Z1, Z1
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3ab5121a<>+0(SB), Z1, Z4
+	VADDPS    c3c091cf1<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3d2aac79<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3e2aaa49<>+0(SB), Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VADDPS    c3efffffe<>+0(SB), Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VADDPS    Z1, Z3, Z1
+	VPSRAD    $0x01, Z2, Z3
+	VADDPS    c3f800000<>+0(SB), Z1, Z1
+	VPADDD    c0000007f<>+0(SB), Z3, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z1, Z1
+	VPSUBD    Z3, Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z2, Z2
+	VPSLLD    $0x17, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VMULPS    c3f906ebb<>+0(SB), Z1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(SI*4)
+	ADDQ      BX, SI
+
+end276:
+	VZEROUPPER
+	RET
+
+DATA c3f906ebb<>+0(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+4(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+8(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+12(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+16(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+20(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+24(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+28(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+32(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+36(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+40(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+44(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+48(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+52(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+56(SB)/4, $0x3f906ebb
+DATA c3f906ebb<>+60(SB)/4, $0x3f906ebb
+GLOBL c3f906ebb<>(SB), RODATA|NOPTR, $64
+
+// func siluGradAVX512(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·siluGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector277:
+	CMPQ      BX, $0x00000010
+	JL        tail278
+	VMOVUPS   (AX)(SI*4), Z0
+	VMOVUPS   (CX)(SI*4), Z1
+	VORPS     c80000000<>+0(SB), Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z7
+	VSUBPS    Z7, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VXORPS    Z4, Z4, Z4
+	VCMPPS    $0x11, Z4, Z1, K1
+	VBLENDMPS Z2, Z3, K1, Z5
+	VADDPS    Z3, Z2, Z2
+	VDIVPS    Z2, Z5, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VSUBPS    Z2, Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMULPS    Z3, Z1, Z1
+	VADDPS    Z1, Z2, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (DX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       vector277
+
+tail278:
+	TESTQ     BX, BX
+	JZ        end279
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*4), K1, Z0
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VORPS     c80000000<>+0(SB), Z1, Z2
+	VMOVUPS   cc2d00000<>+0(SB), Z3
+	VMOVUPS   c42b20000<>+0(SB), Z4
+	VMAXPS    Z2, Z3, Z2
+	VMINPS    Z2, Z4, Z2
+	VMULPS    c3fb8aa3b<>+0(SB), Z2, Z3
+	VCVTPS2DQ Z3, Z3
+	VCVTDQ2PS Z3, Z4
+	VMULPS    c3f318000<>+0(SB), Z4, Z5
+	VSUBPS    Z5, Z2, Z2
+	VMULPS    cb95e8083<>+0(SB), Z4, Z4
+	VSUBPS    Z4, Z2, Z2
+	VMULPS    Z2, Z2, Z4
+	VMULPS    c3ab5121a<>+0(SB), Z2, Z5
+	VADDPS    c3c091cf1<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3d2aac79<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3e2aaa49<>+0(SB), Z5, Z5
+	VMULPS    Z2, Z5, Z5
+	VADDPS    c3efffffe<>+0(SB), Z5, Z5
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z2, Z4, Z2
+	VPSRAD    $0x01, Z3, Z4
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VPADDD    c0000007f<>+0(SB), Z4, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z5, Z2, Z2
+	VPSUBD    Z4, Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z3, Z3
+	VPSLLD    $0x17, Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VXORPS    Z4, Z4, Z4
+	VCMPPS    $0x11, Z4, Z1, K2
+	VBLENDMPS Z2, Z3, K2, Z6
+	VADDPS    Z3, Z2, Z2
+	VDIVPS    Z2, Z6, Z2
+	VMOVUPS   c3f800000<>+0(SB), Z3
+	VSUBPS    Z2, Z3, Z3
+	VMULPS    Z3, Z2, Z3
+	VMULPS    Z3, Z1, Z1
+	VADDPS    Z1, Z2, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(SI*4)
+	ADDQ      BX, SI
+
+end279:
+	VZEROUPPER
+	RET
+
+// func geluGradAVX512(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector280:
+	CMPQ      BX, $0x00000010
+	JL        tail281
+	VMOVUPS   (AX)(SI*4), Z0
+	VMOVUPS   (CX)(SI*4), Z1
+	VMULPS    c3f3504f3<>+0(SB), Z1, Z2
+	VANDPS    c7fffffff<>+0(SB), Z2, Z3
+	VMOVUPS   c40800000<>+0(SB), Z4
+	VMINPS    Z3, Z4, Z4
+	VMULPS    c39438fc5<>+0(SB), Z4, Z5
+	VADDPS    cbb414280<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    c3cb2f0a2<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbdd32f88<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbf235c95<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbf9044bc<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z4
+	VADDPS    cb9b1f04f<>+0(SB), Z4, Z4
+	VMOVUPS   cc2d00000<>+0(SB), Z5
+	VMOVUPS   c42b20000<>+0(SB), Z8
+	VMAXPS    Z4, Z5, Z4
+	VMINPS    Z4, Z8, Z4
+	VMULPS    c3fb8aa3b<>+0(SB), Z4, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z5, Z8
+	VMULPS    c3f318000<>+0(SB), Z8, Z9
+	VSUBPS    Z9, Z4, Z4
+	VMULPS    cb95e8083<>+0(SB), Z8, Z8
+	VSUBPS    Z8, Z4, Z4
+	VMULPS    Z4, Z4, Z8
+	VMULPS    c3ab5121a<>+0(SB), Z4, Z9
+	VADDPS    c3c091cf1<>+0(SB), Z9, Z9
+	VMULPS    Z4, Z9, Z9
+	VADDPS    c3d2aac79<>+0(SB), Z9, Z9
+	VMULPS    Z4, Z9, Z9
+	VADDPS    c3e2aaa49<>+0(SB), Z9, Z9
+	VMULPS    Z4, Z9, Z9
+	VADDPS    c3efffffe<>+0(SB), Z9, Z9
+	VMULPS    Z9, Z8, Z8
+	VADDPS    Z4, Z8, Z4
+	VPSRAD    $0x01, Z5, Z8
+	VADDPS    c3f800000<>+0(SB), Z4, Z4
+	VPADDD    c0000007f<>+0(SB), Z8, Z9
+	VPSLLD    $0x17, Z9, Z9
+	VMULPS    Z9, Z4, Z4
+	VPSUBD    Z8, Z5, Z5
+	VPADDD    c0000007f<>+0(SB), Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z5, Z4, Z4
+	VMOVUPS   c3f800000<>+0(SB), Z5
+	VSUBPS    Z4, Z5, Z4
+	VMULPS    Z3, Z3, Z5
+	VMULPS    c38a4b519<>+0(SB), Z5, Z8
+	VADDPS    cba51fb80<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z8
+	VADDPS    c3baa02d9<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z8
+	VADDPS    cbcdbfc87<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z8
+	VADDPS    c3de7167c<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z8
+	VADDPS    cbec0939f<>+0(SB), Z8, Z8
+	VMULPS    Z5, Z8, Z5
+	VADDPS    c3e0375d4<>+0(SB), Z5, Z5
+	VMULPS    Z5, Z3, Z5
+	VADDPS    Z5, Z3, Z5
+	VCMPPS    $0x11, c3f800000<>+0(SB), Z3, K1
+	VBLENDMPS Z5, Z4, K1, Z6
+	VANDPS    c80000000<>+0(SB), Z2, Z2
+	VORPS     Z2, Z6, Z2
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VMULPS    c3f000000<>+0(SB), Z2, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    cbf000000<>+0(SB), Z3, Z3
+	VMOVUPS   cc2d00000<>+0(SB), Z4
+	VMOVUPS   c42b20000<>+0(SB), Z5
+	VMAXPS    Z3, Z4, Z3
+	VMINPS    Z3, Z5, Z3
+	VMULPS    c3fb8aa3b<>+0(SB), Z3, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z4, Z5
+	VMULPS    c3f318000<>+0(SB), Z5, Z8
+	VSUBPS    Z8, Z3, Z3
+	VMULPS    cb95e8083<>+0(SB), Z5, Z5
+	VSUBPS    Z5, Z3, Z3
+	VMULPS    Z3, Z3, Z5
+	VMULPS    c3ab5121a<>+0(SB), Z3, Z8
+	VADDPS    c3c091cf1<>+0(SB), Z8, Z8
+	VMULPS    Z3, Z8, Z8
+	VADDPS    c3d2aac79<>+0(SB), Z8, Z8
+	VMULPS    Z3, Z8, Z8
+	VADDPS    c3e2aaa49<>+0(SB), Z8, Z8
+	VMULPS    Z3, Z8, Z8
+	VADDPS    c3efffffe<>+0(SB), Z8, Z8
+	VMULPS    Z8, Z5, Z5
+	VADDPS    Z3, Z5, Z3
+	VPSRAD    $0x01, Z4, Z5
+	VADDPS    c3f800000<>+0(SB), Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z5, Z8
+	VPSLLD    $0x17, Z8, Z8
+	VMULPS    Z8, Z3, Z3
+	VPSUBD    Z5, Z4, Z4
+	VPADDD    c0000007f<>+0(SB), Z4, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VMULPS    c3ecc422a<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z1, Z1
+	VADDPS    Z1, Z2, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (DX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       vector280
+
+tail281:
+	TESTQ     BX, BX
+	JZ        end282
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*4), K1, Z0
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VMULPS    c3f3504f3<>+0(SB), Z1, Z2
+	VANDPS    c7fffffff<>+0(SB), Z2, Z3
+	VMOVUPS   c40800000<>+0(SB), Z4
+	VMINPS    Z3, Z4, Z4
+	VMULPS    c39438fc5<>+0(SB), Z4, Z5
+	VADDPS    cbb414280<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    c3cb2f0a2<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbdd32f88<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbf235c95<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VADDPS    cbf9044bc<>+0(SB), Z5, Z5
+	VMULPS    Z4, Z5, Z4
+	VADDPS    cb9b1f04f<>+0(SB), Z4, Z4
+	VMOVUPS   cc2d00000<>+0(SB), Z5
+	VMOVUPS   c42b20000<>+0(SB), Z6
+	VMAXPS    Z4, Z5, Z4
+	VMINPS    Z4, Z6, Z4
+	VMULPS    c3fb8aa3b<>+0(SB), Z4, Z5
+	VCVTPS2DQ Z5, Z5
+	VCVTDQ2PS Z5, Z6
+	VMULPS    c3f318000<>+0(SB), Z6, Z8
+	VSUBPS    Z8, Z4, Z4
+	VMULPS    cb95e8083<>+0(SB), Z6, Z6
+	VSUBPS    Z6, Z4, Z4
+	VMULPS    Z4, Z4, Z6
+	VMULPS    c3ab5121a<>+0(SB), Z4, Z8
+	VADDPS    c3c091cf1<>+0(SB), Z8, Z8
+	VMULPS    Z4, Z8, Z8
+	VADDPS    c3d2aac79<>+0(SB), Z8, Z8
+	VMULPS    Z4, Z8, Z8
+	VADDPS    c3e2aaa49<>+0(SB), Z8, Z8
+	VMULPS    Z4, Z8, Z8
+	VADDPS    c3efffffe<>+0(SB), Z8, Z8
+	VMULPS    Z8, Z6, Z6
+	VADDPS    Z4, Z6, Z4
+	VPSRAD    $0x01, Z5, Z6
+	VADDPS    c3f800000<>+0(SB), Z4, Z4
+	VPADDD    c0000007f<>+0(SB), Z6, Z8
+	VPSLLD    $0x17, Z8, Z8
+	VMULPS    Z8, Z4, Z4
+	VPSUBD    Z6, Z5, Z5
+	VPADDD    c0000007f<>+0(SB), Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VMULPS    Z5, Z4, Z4
+	VMOVUPS   c3f800000<>+0(SB), Z5
+	VSUBPS    Z4, Z5, Z4
+	VMULPS    Z3, Z3, Z5
+	VMULPS    c38a4b519<>+0(SB), Z5, Z6
+	VADDPS    cba51fb80<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    c3baa02d9<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    cbcdbfc87<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    c3de7167c<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z6
+	VADDPS    cbec0939f<>+0(SB), Z6, Z6
+	VMULPS    Z5, Z6, Z5
+	VADDPS    c3e0375d4<>+0(SB), Z5, Z5
+	VMULPS    Z5, Z3, Z5
+	VADDPS    Z5, Z3, Z5
+	VCMPPS    $0x11, c3f800000<>+0(SB), Z3, K2
+	VBLENDMPS Z5, Z4, K2, Z7
+	VANDPS    c80000000<>+0(SB), Z2, Z2
+	VORPS     Z2, Z7, Z2
+	VADDPS    c3f800000<>+0(SB), Z2, Z2
+	VMULPS    c3f000000<>+0(SB), Z2, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    cbf000000<>+0(SB), Z3, Z3
+	VMOVUPS   cc2d00000<>+0(SB), Z4
+	VMOVUPS   c42b20000<>+0(SB), Z5
+	VMAXPS    Z3, Z4, Z3
+	VMINPS    Z3, Z5, Z3
+	VMULPS    c3fb8aa3b<>+0(SB), Z3, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z4, Z5
+	VMULPS    c3f318000<>+0(SB), Z5, Z6
+	VSUBPS    Z6, Z3, Z3
+	VMULPS    cb95e8083<>+0(SB), Z5, Z5
+	VSUBPS    Z5, Z3, Z3
+	VMULPS    Z3, Z3, Z5
+	VMULPS    c3ab5121a<>+0(SB), Z3, Z6
+	VADDPS    c3c091cf1<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z6
+	VADDPS    c3d2aac79<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z6
+	VADDPS    c3e2aaa49<>+0(SB), Z6, Z6
+	VMULPS    Z3, Z6, Z6
+	VADDPS    c3efffffe<>+0(SB), Z6, Z6
+	VMULPS    Z6, Z5, Z5
+	VADDPS    Z3, Z5, Z3
+	VPSRAD    $0x01, Z4, Z5
+	VADDPS    c3f800000<>+0(SB), Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z5, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z3, Z3
+	VPSUBD    Z5, Z4, Z4
+	VPADDD    c0000007f<>+0(SB), Z4, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VMULPS    c3ecc422a<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z1, Z1
+	VADDPS    Z1, Z2, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(SI*4)
+	ADDQ      BX, SI
+
+end282:
+	VZEROUPPER
+	RET
+
+DATA cbf000000<>+0(SB)/4, $0xbf000000
+DATA cbf000000<>+4(SB)/4, $0xbf000000
+DATA cbf000000<>+8(SB)/4, $0xbf000000
+DATA cbf000000<>+12(SB)/4, $0xbf000000
+DATA cbf000000<>+16(SB)/4, $0xbf000000
+DATA cbf000000<>+20(SB)/4, $0xbf000000
+DATA cbf000000<>+24(SB)/4, $0xbf000000
+DATA cbf000000<>+28(SB)/4, $0xbf000000
+DATA cbf000000<>+32(SB)/4, $0xbf000000
+DATA cbf000000<>+36(SB)/4, $0xbf000000
+DATA cbf000000<>+40(SB)/4, $0xbf000000
+DATA cbf000000<>+44(SB)/4, $0xbf000000
+DATA cbf000000<>+48(SB)/4, $0xbf000000
+DATA cbf000000<>+52(SB)/4, $0xbf000000
+DATA cbf000000<>+56(SB)/4, $0xbf000000
+DATA cbf000000<>+60(SB)/4, $0xbf000000
+GLOBL cbf000000<>(SB), RODATA|NOPTR, $64
+
+DATA c3ecc422a<>+0(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+4(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+8(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+12(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+16(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+20(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+24(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+28(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+32(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+36(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+40(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+44(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+48(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+52(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+56(SB)/4, $0x3ecc422a
+DATA c3ecc422a<>+60(SB)/4, $0x3ecc422a
+GLOBL c3ecc422a<>(SB), RODATA|NOPTR, $64
+
+// func geluTanhGradAVX512(dx []float32, g []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ g_base+24(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ dx_base+0(FP), DX
+	MOVQ dx_len+8(FP), BX
+	XORQ SI, SI
+
+vector283:
+	CMPQ      BX, $0x00000010
+	JL        tail284
+	VMOVUPS   (AX)(SI*4), Z0
+	VMOVUPS   (CX)(SI*4), Z1
+	VMULPS    c3fcc422a<>+0(SB), Z1, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3d372713<>+0(SB), Z3, Z3
+	VADDPS    c3f800000<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VORPS     c80000000<>+0(SB), Z2, Z3
+	VMOVUPS   cc2d00000<>+0(SB), Z6
+	VMOVUPS   c42b20000<>+0(SB), Z7
+	VMAXPS    Z3, Z6, Z3
+	VMINPS    Z3, Z7, Z3
+	VMULPS    c3fb8aa3b<>+0(SB), Z3, Z6
+	VCVTPS2DQ Z6, Z6
+	VCVTDQ2PS Z6, Z7
+	VMULPS    c3f318000<>+0(SB), Z7, Z8
+	VSUBPS    Z8, Z3, Z3
+	VMULPS    cb95e8083<>+0(SB), Z7, Z7
+	VSUBPS    Z7, Z3, Z3
+	VMULPS    Z3, Z3, Z7
+	VMULPS    c3ab5121a<>+0(SB), Z3, Z8
+	VADDPS    c3c091cf1<>+0(SB), Z8, Z8
+	VMULPS    Z3, Z8, Z8
+	VADDPS    c3d2aac79<>+0(SB), Z8, Z8
+	VMULPS    Z3, Z8, Z8
+	VADDPS    c3e2aaa49<>+0(SB), Z8, Z8
+	VMULPS    Z3, Z8, Z8
+	VADDPS    c3efffffe<>+0(SB), Z8, Z8
+	VMULPS    Z8, Z7, Z7
+	VADDPS    Z3, Z7, Z3
+	VPSRAD    $0x01, Z6, Z7
+	VADDPS    c3f800000<>+0(SB), Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z7, Z8
+	VPSLLD    $0x17, Z8, Z8
+	VMULPS    Z8, Z3, Z3
+	VPSUBD    Z7, Z6, Z6
+	VPADDD    c0000007f<>+0(SB), Z6, Z6
+	VPSLLD    $0x17, Z6, Z6
+	VMULPS    Z6, Z3, Z3
+	VMOVUPS   c3f800000<>+0(SB), Z6
+	VXORPS    Z7, Z7, Z7
+	VCMPPS    $0x11, Z7, Z2, K1
+	VBLENDMPS Z3, Z6, K1, Z4
+	VADDPS    Z6, Z3, Z2
+	VDIVPS    Z2, Z4, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3e5b33b6<>+0(SB), Z3, Z3
+	VADDPS    c3fcc422a<>+0(SB), Z3, Z3
+	VMOVUPS   c3f800000<>+0(SB), Z6
+	VSUBPS    Z2, Z6, Z6
+	VMULPS    Z6, Z2, Z6
+	VMULPS    Z3, Z6, Z3
+	VMULPS    Z3, Z1, Z1
+	VADDPS    Z1, Z2, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, (DX)(SI*4)
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000010, BX
+	JMP       vector283
+
+tail284:
+	TESTQ     BX, BX
+	JZ        end285
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*4), K1, Z0
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VMULPS    c3fcc422a<>+0(SB), Z1, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3d372713<>+0(SB), Z3, Z3
+	VADDPS    c3f800000<>+0(SB), Z3, Z3
+	VMULPS    Z3, Z2, Z2
+	VORPS     c80000000<>+0(SB), Z2, Z3
+	VMOVUPS   cc2d00000<>+0(SB), Z4
+	VMOVUPS   c42b20000<>+0(SB), Z6
+	VMAXPS    Z3, Z4, Z3
+	VMINPS    Z3, Z6, Z3
+	VMULPS    c3fb8aa3b<>+0(SB), Z3, Z4
+	VCVTPS2DQ Z4, Z4
+	VCVTDQ2PS Z4, Z6
+	VMULPS    c3f318000<>+0(SB), Z6, Z7
+	VSUBPS    Z7, Z3, Z3
+	VMULPS    cb95e8083<>+0(SB), Z6, Z6
+	VSUBPS    Z6, Z3, Z3
+	VMULPS    Z3, Z3, Z6
+	VMULPS    c3ab5121a<>+0(SB), Z3, Z7
+	VADDPS    c3c091cf1<>+0(SB), Z7, Z7
+	VMULPS    Z3, Z7, Z7
+	VADDPS    c3d2aac79<>+0(SB), Z7, Z7
+	VMULPS    Z3, Z7, Z7
+	VADDPS    c3e2aaa49<>+0(SB), Z7, Z7
+	VMULPS    Z3, Z7, Z7
+	VADDPS    c3efffffe<>+0(SB), Z7, Z7
+	VMULPS    Z7, Z6, Z6
+	VADDPS    Z3, Z6, Z3
+	VPSRAD    $0x01, Z4, Z6
+	VADDPS    c3f800000<>+0(SB), Z3, Z3
+	VPADDD    c0000007f<>+0(SB), Z6, Z7
+	VPSLLD    $0x17, Z7, Z7
+	VMULPS    Z7, Z3, Z3
+	VPSUBD    Z6, Z4, Z4
+	VPADDD    c0000007f<>+0(SB), Z4, Z4
+	VPSLLD    $0x17, Z4, Z4
+	VMULPS    Z4, Z3, Z3
+	VMOVUPS   c3f800000<>+0(SB), Z4
+	VXORPS    Z6, Z6, Z6
+	VCMPPS    $0x11, Z6, Z2, K2
+	VBLENDMPS Z3, Z4, K2, Z5
+	VADDPS    Z4, Z3, Z2
+	VDIVPS    Z2, Z5, Z2
+	VMULPS    Z1, Z1, Z3
+	VMULPS    c3e5b33b6<>+0(SB), Z3, Z3
+	VADDPS    c3fcc422a<>+0(SB), Z3, Z3
+	VMOVUPS   c3f800000<>+0(SB), Z4
+	VSUBPS    Z2, Z4, Z4
+	VMULPS    Z4, Z2, Z4
+	VMULPS    Z3, Z4, Z3
+	VMULPS    Z3, Z1, Z1
+	VADDPS    Z1, Z2, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(SI*4)
+	ADDQ      BX, SI
+
+end285:
+	VZEROUPPER
+	RET
+
+DATA c3e5b33b6<>+0(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+4(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+8(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+12(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+16(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+20(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+24(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+28(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+32(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+36(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+40(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+44(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+48(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+52(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+56(SB)/4, $0x3e5b33b6
+DATA c3e5b33b6<>+60(SB)/4, $0x3e5b33b6
+GLOBL c3e5b33b6<>(SB), RODATA|NOPTR, $64

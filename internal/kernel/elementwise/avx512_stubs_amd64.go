@@ -263,3 +263,88 @@ func hardSigmoidGradAVX512(dx []float32, g []float32, x []float32, a float32, b 
 //
 //go:noescape
 func hardSwishGradAVX512(dx []float32, g []float32, x []float32)
+
+// expAVX512 is e^x.
+//
+//go:noescape
+func expAVX512(dst []float32, x []float32)
+
+// expMinusAVX512 is e^(x-a).
+//
+//go:noescape
+func expMinusAVX512(dst []float32, x []float32, a float32)
+
+// logAVX512 is ln x.
+//
+//go:noescape
+func logAVX512(dst []float32, x []float32)
+
+// sigmoidAVX512 is 1/(1+e^-x).
+//
+//go:noescape
+func sigmoidAVX512(dst []float32, x []float32)
+
+// tanhAVX512 is tanh x.
+//
+//go:noescape
+func tanhAVX512(dst []float32, x []float32)
+
+// erfAVX512 is erf x.
+//
+//go:noescape
+func erfAVX512(dst []float32, x []float32)
+
+// softplusAVX512 is ln(1+e^x).
+//
+//go:noescape
+func softplusAVX512(dst []float32, x []float32)
+
+// siluAVX512 is x/(1+e^-x).
+//
+//go:noescape
+func siluAVX512(dst []float32, x []float32)
+
+// geluAVX512 is x/2·(1+erf(x/√2)).
+//
+//go:noescape
+func geluAVX512(dst []float32, x []float32)
+
+// geluTanhAVX512 is the tanh form of gelu.
+//
+//go:noescape
+func geluTanhAVX512(dst []float32, x []float32)
+
+// eluAVX512 is x < 0 ? a·(e^x-1) : x.
+//
+//go:noescape
+func eluAVX512(dst []float32, x []float32, a float32)
+
+// eluGradAVX512 is x < 0 ? a·e^x·g : g.
+//
+//go:noescape
+func eluGradAVX512(dx []float32, g []float32, x []float32, a float32)
+
+// softplusGradAVX512 is g·sigmoid(x).
+//
+//go:noescape
+func softplusGradAVX512(dx []float32, g []float32, x []float32)
+
+// erfGradAVX512 is g·(2/√π)·e^(-x²).
+//
+//go:noescape
+func erfGradAVX512(dx []float32, g []float32, x []float32)
+
+// siluGradAVX512 is g·(s + x·s·(1-s)).
+//
+//go:noescape
+func siluGradAVX512(dx []float32, g []float32, x []float32)
+
+// geluGradAVX512 is g·(Φ(x) + x·φ(x)).
+//
+//go:noescape
+func geluGradAVX512(dx []float32, g []float32, x []float32)
+
+// geluTanhGradAVX512 is the gradient of geluTanh.
+//
+//go:noescape
+func geluTanhGradAVX512(dx []float32, g []float32, x []float32)

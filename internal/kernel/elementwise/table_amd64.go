@@ -21,7 +21,18 @@ func avx512() *variant {
 	v.unary[Reciprocal] = reciprocalAVX512
 	v.unary[Relu] = reluAVX512
 	v.unary[HardSwish] = hardSwishAVX512
+	v.unary[Exp] = expAVX512
+	v.unary[Log] = logAVX512
+	v.unary[Sigmoid] = sigmoidAVX512
+	v.unary[Tanh] = tanhAVX512
+	v.unary[Erf] = erfAVX512
+	v.unary[Gelu] = geluAVX512
+	v.unary[GeluTanh] = geluTanhAVX512
+	v.unary[Silu] = siluAVX512
+	v.unary[Softplus] = softplusAVX512
 	v.unary1[LeakyRelu] = leakyReluAVX512
+	v.unary1[Elu] = eluAVX512
+	v.unary1[ExpMinus] = expMinusAVX512
 	v.unary2[Clip] = clipAVX512
 	v.unary2[HardSigmoid] = hardSigmoidAVX512
 	v.unary2[ScaleShift] = scaleShiftAVX512
@@ -48,7 +59,13 @@ func avx512() *variant {
 	v.grad[TanhGrad] = tanhGradAVX512
 	v.grad[ReluGrad] = reluGradAVX512
 	v.grad[HardSwishGrad] = hardSwishGradAVX512
+	v.grad[ErfGrad] = erfGradAVX512
+	v.grad[GeluGrad] = geluGradAVX512
+	v.grad[GeluTanhGrad] = geluTanhGradAVX512
+	v.grad[SiluGrad] = siluGradAVX512
+	v.grad[SoftplusGrad] = softplusGradAVX512
 	v.grad1[LeakyReluGrad] = leakyReluGradAVX512
+	v.grad1[EluGrad] = eluGradAVX512
 	v.grad2[ClipGrad] = clipGradAVX512
 	v.grad2[HardSigmoidGrad] = hardSigmoidGradAVX512
 
@@ -66,7 +83,18 @@ func avx2() *variant {
 	v.unary[Reciprocal] = reciprocalAVX2
 	v.unary[Relu] = reluAVX2
 	v.unary[HardSwish] = hardSwishAVX2
+	v.unary[Exp] = expAVX2
+	v.unary[Log] = logAVX2
+	v.unary[Sigmoid] = sigmoidAVX2
+	v.unary[Tanh] = tanhAVX2
+	v.unary[Erf] = erfAVX2
+	v.unary[Gelu] = geluAVX2
+	v.unary[GeluTanh] = geluTanhAVX2
+	v.unary[Silu] = siluAVX2
+	v.unary[Softplus] = softplusAVX2
 	v.unary1[LeakyRelu] = leakyReluAVX2
+	v.unary1[Elu] = eluAVX2
+	v.unary1[ExpMinus] = expMinusAVX2
 	v.unary2[Clip] = clipAVX2
 	v.unary2[HardSigmoid] = hardSigmoidAVX2
 	v.unary2[ScaleShift] = scaleShiftAVX2
@@ -93,7 +121,13 @@ func avx2() *variant {
 	v.grad[TanhGrad] = tanhGradAVX2
 	v.grad[ReluGrad] = reluGradAVX2
 	v.grad[HardSwishGrad] = hardSwishGradAVX2
+	v.grad[ErfGrad] = erfGradAVX2
+	v.grad[GeluGrad] = geluGradAVX2
+	v.grad[GeluTanhGrad] = geluTanhGradAVX2
+	v.grad[SiluGrad] = siluGradAVX2
+	v.grad[SoftplusGrad] = softplusGradAVX2
 	v.grad1[LeakyReluGrad] = leakyReluGradAVX2
+	v.grad1[EluGrad] = eluGradAVX2
 	v.grad2[ClipGrad] = clipGradAVX2
 	v.grad2[HardSigmoidGrad] = hardSigmoidGradAVX2
 

@@ -44,6 +44,7 @@ func write(g *gen) {
 	binary(g)
 	simple(g)
 	gradients(g)
+	transcendental(g)
 }
 
 func binary(g *gen) {
