@@ -295,12 +295,12 @@ func (r Resize) plan(xs tensor.Shape, args []*tensor.Tensor) (*resizePlan, error
 	if err := checkSize(p.out); err != nil {
 		return nil, err
 	}
+	if p.out.Numel() == 0 {
+		return p, nil // the other axes may be of any length
+	}
 	for a, t := range targets {
 		if t.length == xs[a] && t.scale == 1 && r.coordinate() != "tf_crop_and_resize" {
 			continue // stays as it is
-		}
-		if p.out.Numel() == 0 {
-			continue // another axis may be of any length then
 		}
 		p.taps[a] = make([]sample, t.length)
 		for i := range p.taps[a] {
@@ -312,6 +312,9 @@ func (r Resize) plan(xs tensor.Shape, args []*tensor.Tensor) (*resizePlan, error
 
 // apply interpolates along one axis after the other.
 func (p *resizePlan) apply(x []float64, extrapolation float64) []float64 {
+	if p.out.Numel() == 0 {
+		return nil
+	}
 	shape := p.in.Clone()
 	for a, taps := range p.taps {
 		if taps == nil {
@@ -339,6 +342,9 @@ func (p *resizePlan) apply(x []float64, extrapolation float64) []float64 {
 
 // adjoint spreads dy back along one axis after the other.
 func (p *resizePlan) adjoint(dy []float64) []float64 {
+	if p.out.Numel() == 0 {
+		return make([]float64, p.in.Numel())
+	}
 	p.eachOutside(func(i int) { dy[i] = 0 })
 	shape := p.out.Clone()
 	for a := len(p.taps) - 1; a >= 0; a-- {
