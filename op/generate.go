@@ -282,8 +282,8 @@ func (o OneHot) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		if f < 0 {
 			f += float64(depth)
 		}
-		if i := int(f); f >= 0 && i < depth {
-			pos[(k/inner*depth+i)*inner+k%inner] = 1
+		if f >= 0 && f < float64(depth) {
+			pos[(k/inner*depth+int(f))*inner+k%inner] = 1
 		}
 	}
 	return one(pick(in[2], shape, pos)), nil
