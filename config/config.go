@@ -222,7 +222,7 @@ type BatchNorm struct {
 // Output is the exported model.
 type Output struct {
 	Path   string `json:"path,omitempty"`   // default model.onnx in the log folder
-	Format string `json:"format,omitempty"` // qdq (default), fakequantize, float
+	Format string `json:"format,omitempty"` // qdq (default), fakequantize
 	Opset  int    `json:"opset,omitempty"`
 }
 

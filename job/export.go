@@ -23,8 +23,8 @@ import (
 
 // ExportOptions choose the form of an exported model.
 type ExportOptions struct {
-	// Format is "qdq" (default), "fakequantize" (OpenVINO's operator) or
-	// "float" (the weights, without quantizers).
+	// Format of quantized models is "qdq" (default) or "fakequantize"
+	// (OpenVINO's operator). Uncompressed models are written as they are.
 	Format string
 	Opset  int // 0 keeps the model's, at least 13
 }
@@ -82,16 +82,18 @@ func exportGraph(s *state, r *ExportReport) (*ir.Graph, error) {
 		return nil, err
 	}
 	r.Bits = quantizerBits(g)
-	var err error
+	to := pass.ToQDQ
 	switch r.Format {
 	case "qdq":
-		err = pass.ToQDQ(g, r.Trace)
 	case "fakequantize":
-		err = pass.ToFakeQuantize(g, r.Trace)
+		to = pass.ToFakeQuantize
 	default:
-		err = fmt.Errorf("export format: got %q, want qdq, fakequantize or float", r.Format)
+		return nil, fmt.Errorf("export format: got %q, want qdq or fakequantize", r.Format)
 	}
-	return g, err
+	if err := pass.FoldBatchNorm(g, r.Trace); err != nil {
+		return nil, err
+	}
+	return g, to(g, r.Trace)
 }
 
 // quantizerBits lists the widths of all quantizers, such as "8" or "4, 8".

@@ -1,0 +1,108 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/data"
+	"github.com/go-nncf/nncf/train"
+)
+
+// QuantizeOptions describe a post-training quantization.
+type QuantizeOptions struct {
+	Model      string // ONNX file
+	Output     string
+	Algorithms []compress.Algorithm
+	Samples    int          // of Data for calibration
+	Data       *data.Loader // calibration, in its order
+	Eval       *data.Loader // nil: accuracy is not measured
+	Export     ExportOptions
+	Threads    int
+	Options
+}
+
+// Quantize initialises compression from data and exports the result, without
+// training.
+func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
+	start := time.Now()
+	m, err := nncf.Load(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newState(m)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Model: o.Model}
+	topt := train.Options{Threads: o.Threads, Logger: o.Logger, Progress: o.Progress}
+	if o.Eval != nil {
+		o.note("evaluating the float model")
+		f, err := nncf.Evaluate(ctx, m.Graph, o.Eval, topt)
+		if err != nil {
+			return nil, err
+		}
+		r.Float = &f
+	}
+	o.note("collecting ranges on %d samples", o.Samples)
+	cal := nncf.Calibration(ctx, o.Data)
+	limited := compress.Calibration{Batches: func(n int) compress.Batches { return cal.Batches(min(n, o.Samples)) }}
+	if s.compressed, err = nncf.Compress(ctx, m, o.Algorithms, nncf.CompressOptions{Calibration: limited, Threads: o.Threads, Logger: o.Logger}); err != nil {
+		return nil, err
+	}
+	r.Stage = s.compressed.Stage()
+	st := s.compressed.Statistics()
+	r.Statistics = &st
+	if o.Eval != nil {
+		o.note("evaluating the quantized model")
+		c, err := nncf.Evaluate(ctx, s.compressed.Graph, o.Eval, topt)
+		if err != nil {
+			return nil, err
+		}
+		r.Compressed, r.Metrics, r.Samples = &c, c, c.Samples
+	}
+	o.note("exporting %s", o.Output)
+	if r.Export, err = exportModel(ctx, s, o.Output, o.Export, o.Data, o.Threads); err != nil {
+		return nil, err
+	}
+	r.Output = o.Output
+	r.Seconds = time.Since(start).Seconds()
+	return r, nil
+}
+
+// Export writes the model of a checkpoint as ONNX. With samples the file is
+// read back and compared.
+func Export(ctx context.Context, checkpoint, output string, o ExportOptions, samples *data.Loader, threads int) (*ExportReport, error) {
+	ck, err := train.LoadCheckpoint(checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	s, _, err := restore(ck)
+	if err != nil {
+		return nil, err
+	}
+	if output == "" {
+		output = filepath.Join(filepath.Dir(checkpoint), onnxName)
+	}
+	if output == checkpoint {
+		return nil, errors.New("the output would replace the checkpoint")
+	}
+	return exportModel(ctx, s, output, o, samples, threads)
+}
+
+// Evaluate measures an ONNX file on a data set.
+func Evaluate(ctx context.Context, model string, l *data.Loader, threads int, opt Options) (*Result, error) {
+	start := time.Now()
+	m, err := nncf.Load(model)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := nncf.Evaluate(ctx, m.Graph, l, train.Options{Threads: threads, Logger: opt.Logger, Progress: opt.Progress})
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Model: model, Samples: metrics.Samples, Metrics: metrics, Seconds: time.Since(start).Seconds()}, nil
+}
