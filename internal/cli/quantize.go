@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"github.com/go-nncf/nncf/config"
+	"github.com/go-nncf/nncf/data"
+	"github.com/go-nncf/nncf/job"
+)
+
+type quantizeCmd struct {
+	Model   string `arg:"" help:"ONNX file." type:"path"`
+	Output  string `short:"o" required:"" help:"ONNX file to write." placeholder:"FILE"`
+	Samples int    `help:"Calibration samples, drawn from the training part." default:"300" placeholder:"N"`
+	Config  string `help:"Configuration whose compression section to use, instead of the default INT8." placeholder:"FILE"`
+	Format  string `help:"Form of the output: qdq or fakequantize." enum:"qdq,fakequantize" default:"qdq"`
+	Opset   int    `help:"Opset of the output; 0 keeps the model's, at least 13." default:"0" placeholder:"N"`
+	NoEval  bool   `help:"Do not measure accuracies."`
+	dataFlags
+}
+
+func (quantizeCmd) Help() string {
+	return `Collects the ranges of activations on calibration samples and writes an INT8
+model. Accuracies of both models are measured on the test part unless --no-eval.
+
+Examples:
+  nncf quantize resnet20.onnx --dataset cifar10:data -o int8.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+  nncf quantize model.onnx --dataset imagefolder:images -o int8.onnx --resize 256 --crop 224 --no-eval`
+}
+
+// defaultCompression is INT8 with weights quantized per channel.
+const defaultCompression = `{"compression": {"algorithm": "quantization", "weights": {"per_channel": true}}}`
+
+func (c *quantizeCmd) Run(s *session) error {
+	cfg, err := config.Parse("default", []byte(defaultCompression))
+	if c.Config != "" {
+		cfg, err = config.Load(c.Config)
+	}
+	if err != nil {
+		return err
+	}
+	algorithms, err := cfg.Algorithms()
+	if err != nil {
+		return err
+	}
+	o := job.QuantizeOptions{Model: c.Model, Output: c.Output, Algorithms: algorithms, Samples: c.Samples,
+		Export: job.ExportOptions{Format: c.Format, Opset: c.Opset}, Threads: s.Threads}
+	if o.Data, err = c.loader(data.Train, 0, true); err != nil {
+		return err
+	}
+	if !c.NoEval {
+		if o.Eval, err = c.loader(data.Test, 0, false); err != nil {
+			return err
+		}
+	}
+	p := newProgress(s.Err)
+	o.Options = job.Options{Logger: s.log, Progress: p.report, Note: p.note}
+	r, err := job.Quantize(s.ctx, o)
+	if err != nil {
+		return err
+	}
+	return s.printResult(r)
+}
