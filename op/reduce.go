@@ -109,6 +109,9 @@ func (r reduction) groups(in []*tensor.Tensor) (pos []int, size int, shape []int
 		kept, keptStride = append(kept, n), append(keptStride, st[i])
 		shape = append(shape, n)
 	}
+	if err := checkSize(xs); err != nil {
+		return nil, 0, nil, false, err
+	}
 	pos = stridedPos(append(kept, red...), append(keptStride, redStride...), 0)
 	return pos, tensor.Shape(red).Numel(), shape, false, nil
 }

@@ -47,6 +47,9 @@ func (o argAttrs) eval(x *tensor.Tensor, better func(a, b float64) bool) ([]*ten
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSize(xs); err != nil {
+		return nil, err
+	}
 	outer, n, inner := splitAt(xs, a)
 	shape := xs.Clone()
 	if o.KeepDims {
@@ -202,6 +205,9 @@ func (o TopK) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSize(xs); err != nil {
+		return nil, err
+	}
 	outer, n, inner := splitAt(xs, a)
 	shape := xs.Clone()
 	shape[a] = k
@@ -314,6 +320,9 @@ func (o CumSum) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		return nil, err
 	}
 	if a, err = tensor.Axis(a, x.Rank()); err != nil {
+		return nil, err
+	}
+	if err := checkSize(x.Shape()); err != nil {
 		return nil, err
 	}
 	outer, n, inner := splitAt(x.Shape(), a)
