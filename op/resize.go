@@ -303,6 +303,9 @@ func (r Resize) plan(xs tensor.Shape, args []*tensor.Tensor) (*resizePlan, error
 			continue // stays as it is
 		}
 		p.taps[a] = make([]sample, t.length)
+		if p.out.Numel() == 0 {
+			continue // nothing is sampled; checkSize bounds the axes all the same
+		}
 		for i := range p.taps[a] {
 			p.taps[a][i] = r.sample(i, xs[a], t, begin[a], end[a])
 		}
