@@ -268,3 +268,59 @@ func (h hostile) try(o ir.Op, in []*tensor.Tensor) (inferred bool, msg string) {
 	}
 	return true, ""
 }
+
+// Decoders of files with wrong attributes and operands end in an operator or
+// errors; what they accept can be inferred, or gives an error.
+func TestHostile_Decode(t *testing.T) {
+	names := []string{"axis", "axes", "alpha", "beta", "broadcast", "transA", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad",
+		"ceil_mode", "count_include_pad", "storage_order", "output_padding", "output_shape", "epsilon", "momentum", "spatial", "training_mode",
+		"num_groups", "stash_type", "size", "p", "ratio", "seed", "reduction", "ignore_index", "block_size", "output_dtype", "levels", "equation",
+		"to", "perm", "keepdims", "min", "max", "mode", "value", "starts", "ends", "split", "num_outputs", "blocksize", "k", "largest", "shape", "start", "end"}
+	for i, d := range op.All() {
+		if d.Decode == nil {
+			continue
+		}
+		t.Run(d.Kind(), func(t *testing.T) {
+			h := hostile{rand.New(rand.NewPCG(13, uint64(i)))}
+			for range 300 {
+				var attrs []op.Attr
+				for range h.IntN(5) {
+					a := op.Attr{Name: names[h.IntN(len(names))]}
+					list := make([]int64, h.IntN(5))
+					for k := range list {
+						list[k] = int64(h.int())
+					}
+					a.Value = []any{int64(h.int()), float32(h.NormFloat64()), "SAME_UPPER", "x", list, []float32{1, -1}, []string{"a"}, h.tensor(h.dtype(), h.shape())}[h.IntN(8)]
+					attrs = append(attrs, a)
+				}
+				dec := op.NewDecoder(d.Kind(), []int{1, 6, 7, 9, 10, 11, 13, 18, 21, 25}[h.IntN(10)], attrs)
+				dec.NumOut = h.IntN(4)
+				dec.NewConst = func(name string, t *tensor.Tensor) *ir.Value {
+					return &ir.Value{Name: name, Kind: ir.Constant, Type: ir.TypeOf(t), Data: t}
+				}
+				var types []ir.Type
+				for _, x := range h.operands() {
+					var v *ir.Value
+					if x != nil {
+						if v = dec.NewConst("v", x); h.IntN(2) == 0 {
+							v.Kind, v.Data = ir.Input, nil
+						}
+						types = append(types, v.Type)
+					}
+					dec.In = append(dec.In, v)
+				}
+				func() {
+					defer func() {
+						if r := recover(); r != nil {
+							t.Fatalf("attributes %v at opset %d on %v: panic: %v", attrs, dec.Opset, types, r)
+						}
+					}()
+					o := d.Decode(dec)
+					if dec.Finish() == nil {
+						_, _ = o.Infer(dec.In) // an error is as good as types
+					}
+				}()
+			}
+		})
+	}
+}

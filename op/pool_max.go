@@ -13,7 +13,7 @@ import (
 //	in  0 x [N, C, spatial…], floating point, int8 or uint8
 //	out 0 y [N, C, spatial'…]   1 indices int64: row-major positions in x, optional
 //
-// One to three spatial axes. storage_order 1 is refused.
+// One to three spatial axes. storage_order 1 is refused where indices are wanted.
 // https://onnx.ai/onnx/operators/onnx__MaxPool.html
 type MaxPool struct{ Pool }
 
@@ -91,7 +91,7 @@ func (p MaxPool) Cost(n *ir.Node) ir.Cost { return p.cost(n) }
 func (MaxPool) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 
 func decodeMaxPool(d *Decoder) ir.Op {
-	if s := d.Int("storage_order", 0); s != 0 {
+	if s := d.Int("storage_order", 0); s != 0 && d.NumOut > 1 { // it only orders the indices
 		d.Errorf("storage_order: got %d, want 0 (row-major indices)", s)
 	}
 	return MaxPool{decodePool(d)}
