@@ -175,7 +175,7 @@ func TestRankOf(t *testing.T) {
 		{"internal/kernel/conv", 2, true},
 		{"internal/testkit", testHelpers, true},
 		{"internal/testkit/gradcheck", testHelpers, true},
-		{"examples/quickstart/inner", 9, true},
+		{"examples/quickstart/inner", 10, true},
 		{"", 8, true},
 		{"internal/kernel", 0, false},
 		{"tensor/inner", 0, false},

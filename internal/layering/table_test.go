@@ -60,10 +60,12 @@ var ranks = []row{
 
 	{"", 8}, // the facade
 
-	{"internal/cli", 9},
-	{"examples/...", 9},
+	{"job", 9}, // what the commands do, for programs too
 
-	{"cmd/*", 10},
+	{"internal/cli", 10},
+	{"examples/...", 10},
+
+	{"cmd/*", 11},
 }
 
 // outside lists packages that stand outside the ranks: they import nothing of
