@@ -4,6 +4,26 @@ package layout
 
 // transposeGeneric walks blocks so that both sides stay in the first-level cache.
 func transposeGeneric(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	switch { // long, thin matrices: keep the long loop innermost
+	case cols < 8:
+		for c := range cols {
+			d, at := dst[c*dstStride:][:rows], c
+			for r := range d {
+				d[r] = src[at]
+				at += srcStride
+			}
+		}
+		return
+	case rows < 8:
+		for r := range rows {
+			at := r
+			for _, v := range src[r*srcStride:][:cols] {
+				dst[at] = v
+				at += dstStride
+			}
+		}
+		return
+	}
 	const b = 32
 	for r0 := 0; r0 < rows; r0 += b {
 		r1 := min(r0+b, rows)

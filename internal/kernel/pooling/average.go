@@ -6,16 +6,14 @@ func Average(y, x []float32, w Window, row0, row1 int) {
 	w = w.withDefaults()
 	w.check(len(x), len(y))
 	c := w.C
-	r := rect{rowStep: w.DH * w.W * c, colStep: w.DW * c}
+	rowStep, colStep := w.DH*w.W*c, w.DW*c
 	for oy := row0; oy < row1; oy++ {
 		ky0, ky1 := w.rowTaps(oy)
-		r.rows = ky1 - ky0
 		for ox := range w.OW {
 			kx0, kx1 := w.colTaps(ox)
-			r.cols = kx1 - kx0
 			from := x[((oy*w.SH-w.PT+ky0*w.DH)*w.W+ox*w.SW-w.PL+kx0*w.DW)*c:]
 			o := (oy*w.OW + ox) * c
-			active.average(y[o:o+c], from, noescape(&r), w.divisor(oy, ox))
+			active.average(y[o:o+c], from, ky1-ky0, kx1-kx0, rowStep, colStep, w.divisor(oy, ox))
 		}
 	}
 }

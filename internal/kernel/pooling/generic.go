@@ -2,11 +2,11 @@ package pooling
 
 // The plain Go variant: the definition of the kernels.
 
-func maxGeneric(y, x []float32, r *rect) {
+func maxGeneric(y, x []float32, rows, cols, rowStep, colStep int) {
 	copy(y, x)
-	for row := range r.rows {
-		for col := range r.cols {
-			for c, v := range x[row*r.rowStep+col*r.colStep:][:len(y)] {
+	for row := range rows {
+		for col := range cols {
+			for c, v := range x[row*rowStep+col*colStep:][:len(y)] {
 				if v > y[c] || v != v {
 					y[c] = v
 				}
@@ -15,33 +15,33 @@ func maxGeneric(y, x []float32, r *rect) {
 	}
 }
 
-func maxIndexGeneric(y []float32, idx []uint8, x []float32, r *rect) {
+func maxIndexGeneric(y []float32, idx []uint8, x []float32, rows, cols, rowStep, colStep, tap, tapRow int) {
 	copy(y, x)
 	idx = idx[:len(y)]
 	for c := range idx {
-		idx[c] = uint8(r.tap)
+		idx[c] = uint8(tap)
 	}
-	for row := range r.rows {
-		for col := range r.cols {
-			tap := uint8(r.tap + row*r.tapRow + col)
-			for c, v := range x[row*r.rowStep+col*r.colStep:][:len(y)] {
+	for row := range rows {
+		for col := range cols {
+			t := uint8(tap + row*tapRow + col)
+			for c, v := range x[row*rowStep+col*colStep:][:len(y)] {
 				if v > y[c] || v != v && y[c] == y[c] {
-					y[c], idx[c] = v, tap
+					y[c], idx[c] = v, t
 				}
 			}
 		}
 	}
 }
 
-func averageGeneric(y, x []float32, r *rect, scale float32) {
+func averageGeneric(y, x []float32, rows, cols, rowStep, colStep int, scale float32) {
 	for c := range y {
 		var total float32
-		for row := range r.rows {
+		for row := range rows {
 			var sum float32
-			at := row*r.rowStep + c
-			for range r.cols {
+			at := row*rowStep + c
+			for range cols {
 				sum += x[at]
-				at += r.colStep
+				at += colStep
 			}
 			total += sum
 		}

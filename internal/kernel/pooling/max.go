@@ -16,20 +16,17 @@ func Max(y []float32, idx []uint8, x []float32, w Window, row0, row1 int) {
 		_ = idx[:w.OH*w.OW*w.C]
 	}
 	c := w.C
-	r := rect{rowStep: w.DH * w.W * c, colStep: w.DW * c, tapRow: w.KW}
+	rowStep, colStep := w.DH*w.W*c, w.DW*c
 	for oy := row0; oy < row1; oy++ {
 		ky0, ky1 := w.rowTaps(oy)
-		r.rows = ky1 - ky0
 		for ox := range w.OW {
 			kx0, kx1 := w.colTaps(ox)
-			r.cols = kx1 - kx0
-			r.tap = ky0*w.KW + kx0
 			from := x[((oy*w.SH-w.PT+ky0*w.DH)*w.W+ox*w.SW-w.PL+kx0*w.DW)*c:]
 			o := (oy*w.OW + ox) * c
 			if idx == nil {
-				active.max(y[o:o+c], from, noescape(&r))
+				active.max(y[o:o+c], from, ky1-ky0, kx1-kx0, rowStep, colStep)
 			} else {
-				active.maxIndex(y[o:o+c], idx[o:o+c], from, noescape(&r))
+				active.maxIndex(y[o:o+c], idx[o:o+c], from, ky1-ky0, kx1-kx0, rowStep, colStep, ky0*w.KW+kx0, w.KW)
 			}
 		}
 	}

@@ -68,36 +68,46 @@ func (g *Gen) Map(k Map) {
 // walk emits the loop over rem elements from index 0; it consumes rem and
 // leaves index at the number of elements.
 func (g *Gen) walk(rem reg.Register, unroll int, body func(g *Gen)) {
-	i := g.GP64()
-	g.XORQ(i, i)
-	g.index, g.mask = i, nil
-	one, tail, end := g.NewLabel("vector"), g.NewLabel("tail"), g.NewLabel("end")
-	if unroll > 1 {
-		many := g.NewLabel("vectors")
-		g.Label(many)
-		g.CMPQ(rem, U32(unroll*g.Lanes))
-		g.JL(LabelRef(one))
+	one := func() { body(g) }
+	g.Blocks(rem, unroll, func() {
 		for u := range unroll {
 			g.disp = u * g.Lanes
 			body(g)
 		}
 		g.disp = 0
+	}, one)
+}
+
+// Blocks emits the loop over rem elements from index 0: many handles unroll
+// vectors, one a single vector, the last time perhaps a masked one. It consumes
+// rem and leaves the index at the number of elements.
+func (g *Gen) Blocks(rem reg.Register, unroll int, many, one func()) {
+	i := g.GP64()
+	g.XORQ(i, i)
+	g.index, g.mask = i, nil
+	single, tail, end := g.NewLabel("vector"), g.NewLabel("tail"), g.NewLabel("end")
+	if unroll > 1 {
+		several := g.NewLabel("vectors")
+		g.Label(several)
+		g.CMPQ(rem, U32(unroll*g.Lanes))
+		g.JL(LabelRef(single))
+		many()
 		g.ADDQ(U32(unroll*g.Lanes), i)
 		g.SUBQ(U32(unroll*g.Lanes), rem)
-		g.JMP(LabelRef(many))
+		g.JMP(LabelRef(several))
 	}
-	g.Label(one)
+	g.Label(single)
 	g.CMPQ(rem, U32(g.Lanes))
 	g.JL(LabelRef(tail))
-	body(g)
+	one()
 	g.ADDQ(U32(g.Lanes), i)
 	g.SUBQ(U32(g.Lanes), rem)
-	g.JMP(LabelRef(one))
+	g.JMP(LabelRef(single))
 	g.Label(tail)
 	g.TESTQ(rem, rem)
 	g.JZ(LabelRef(end))
 	g.setMask(rem)
-	body(g)
+	one()
 	g.mask = nil
 	g.ADDQ(rem, i)
 	g.Label(end)

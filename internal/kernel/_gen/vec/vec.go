@@ -427,6 +427,58 @@ func (g *Gen) P(name string) Op {
 	return g.In(name)
 }
 
+// LoadAt loads a vector from anywhere, zeros beyond the end of the current walk.
+func (g *Gen) LoadAt(m Mem) Reg {
+	r := g.New()
+	switch {
+	case g.mask == nil:
+		g.VMOVUPS(m, r)
+	case g.Wide():
+		g.VMOVUPS_Z(m, g.mask.k, r)
+	default:
+		g.VMASKMOVPS(m, g.mask.y, r)
+	}
+	return r
+}
+
+// OutAt stores vector v from the current index of a stream.
+func (g *Gen) OutAt(name string, v int, r Reg) {
+	g.disp = v * g.Lanes
+	g.Out(name, r)
+	g.disp = 0
+}
+
+// Index returns the current element index.
+func (g *Gen) Index() reg.Register { return g.index }
+
+// SetIndex makes i the element index into streams.
+func (g *Gen) SetIndex(i reg.Register) { g.index = i }
+
+// Broadcast copies a 32-bit integer to every lane.
+func (g *Gen) Broadcast(n reg.Register) Reg {
+	r := g.New()
+	if g.Wide() {
+		g.VPBROADCASTD(n, r)
+		return r
+	}
+	x := g.XMM()
+	g.VMOVD(n, x)
+	g.VPBROADCASTD(x, r)
+	return r
+}
+
+// EqualI compares 32-bit integers.
+func (g *Gen) EqualI(a, b Reg) Mask {
+	if g.Wide() {
+		k := g.K()
+		g.VPCMPEQD(b, a, k)
+		return Mask{k: k}
+	}
+	r := g.New()
+	g.VPCMPEQD(b, a, r)
+	return Mask{y: r}
+}
+
 // Out stores the current vector of a stream.
 func (g *Gen) Out(name string, r Reg) {
 	m := g.at(name)
