@@ -292,3 +292,51 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) { readBroken(t, b) })
 }
+
+// TestEval_Defects has the models that once made the reference evaluation panic
+// or ask for all memory.
+func TestEval_Defects(t *testing.T) {
+	ints := func(name string, v ...int64) *onnxpb.Tensor {
+		return &onnxpb.Tensor{Name: name, DataType: onnxpb.DataInt64, Dims: []int64{int64(len(v))}, Int64Data: v}
+	}
+	for _, c := range []struct {
+		name     string
+		node     *onnxpb.Node
+		constant []*onnxpb.Tensor
+		elem     onnxpb.DataType
+		dims     []onnxpb.Dim
+		works    bool
+	}{
+		{"one-hot index beyond every integer", &onnxpb.Node{OpType: "OneHot", Inputs: []string{"big", "depth", "x"}},
+			[]*onnxpb.Tensor{ints("big", math.MaxInt64), ints("depth", 3)}, onnxpb.DataFloat, []onnxpb.Dim{{Value: 2, HasValue: true}}, true},
+		{"resize to nothing by a long axis", &onnxpb.Node{OpType: "Resize", Inputs: []string{"x", "", "", "sizes"}},
+			[]*onnxpb.Tensor{ints("sizes", 0, 1<<31)}, onnxpb.DataFloat, []onnxpb.Dim{{Value: 2, HasValue: true}, {Value: 2, HasValue: true}}, false},
+		{"convolution of too few channels", &onnxpb.Node{OpType: "ConvInteger", Inputs: []string{"x", "w"}},
+			[]*onnxpb.Tensor{{Name: "w", DataType: onnxpb.DataUint8, Dims: []int64{1, 5, 1, 1}, RawData: make([]byte, 5)}},
+			onnxpb.DataUint8, make([]onnxpb.Dim, 4), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.node.Outputs = []string{"y"}
+			m := &onnxpb.Model{IRVersion: 8, OpsetImport: []onnxpb.OperatorSet{{Version: 17}}, Graph: &onnxpb.Graph{
+				Nodes: []*onnxpb.Node{c.node}, Initializers: c.constant,
+				Inputs:  []*onnxpb.ValueInfo{{Name: "x", Type: &onnxpb.Type{Tensor: &onnxpb.TensorType{ElemType: c.elem, Shape: &onnxpb.Shape{Dims: c.dims}}}}},
+				Outputs: []*onnxpb.ValueInfo{{Name: "y"}},
+			}}
+			var b bytes.Buffer
+			if err := m.Encode(&b); err != nil {
+				t.Fatal(err)
+			}
+			g, err := onnx.Read(b.Bytes(), "")
+			if err != nil {
+				t.Fatalf("refused before evaluation: %v", err)
+			}
+			in, ok := zeroInputs(g)
+			if !ok {
+				t.Fatal("no inputs")
+			}
+			if out, err := ir.Eval(t.Context(), g, in); (err == nil) != c.works {
+				t.Errorf("got %v, %v, want a result: %v", out, err, c.works)
+			}
+		})
+	}
+}

@@ -44,6 +44,7 @@ func (r *reader) order(s *scope, nodes []*onnxpb.Node) []*onnxpb.Node {
 			_, above := s.values[o]
 			if _, twice := producer[o]; twice || above {
 				r.nodeProblem(s, n, fmt.Errorf("second value named %s", quote(o)))
+				r.clashes[n] = true
 				continue
 			}
 			producer[o] = i
@@ -121,11 +122,9 @@ func (r *reader) readNode(s *scope, n *onnxpb.Node) {
 		r.placeholders(s, n)
 		return
 	}
-	for _, o := range n.Outputs {
-		if _, defined := s.values[o]; defined && o != "" { // reported by order
-			r.placeholders(s, n)
-			return
-		}
+	if r.clashes[n] { // reported by order
+		r.placeholders(s, n)
+		return
 	}
 	if known.constant {
 		r.readConstant(s, n)

@@ -76,6 +76,7 @@ func Read(data []byte, dir string) (*ir.Graph, error) {
 		model:    m,
 		reserved: map[string]bool{},
 		suffix:   map[string]int{},
+		clashes:  map[*onnxpb.Node]bool{},
 		symbols:  newSymbols(),
 		external: external{dir: dir},
 		budget:   tensorBase + tensorFactor*int64(len(data)),
@@ -136,8 +137,9 @@ type reader struct {
 	suffix    map[string]int          // last number that made a name new
 	symbols   *symbols
 	external  external
-	budget    int64 // bytes of tensors and lists still allowed
-	work      int   // still allowed
+	budget    int64                 // bytes of tensors and lists still allowed
+	work      int                   // still allowed
+	clashes   map[*onnxpb.Node]bool // nodes that define a name again
 	problems  []Problem
 }
 

@@ -230,6 +230,8 @@ func TestRead_Problems(t *testing.T) {
 			[]string{`node "n" (Add, opset 17): input 1: no node, input or initializer is named "nowhere"`}},
 		{"two values of one name", model(add("n", "x", "w", "y"), add("m", "x", "w", "y"), add("o", "x", "w", "w")),
 			[]string{`node "m" (Add, opset 17): second value named "y"`, `node "o" (Add, opset 17): second value named "w"`}},
+		{"one name twice in a node", model(&onnxpb.Node{Name: "n", OpType: "Split", Inputs: []string{"x"}, Outputs: []string{"y", "y"}}),
+			[]string{`node "n" (Split, opset 17): second value named "y"`}},
 		{"types do not fit", model(add("n", "x", "big", "y")), []string{`node "n" (Add, opset 17): input 1: no node`}},
 		{"missing output", model(add("n", "x", "w", "z")), []string{`output "y": no node, input or initializer has this name`}},
 		{"no outputs", edit(model(add("n", "x", "w", "y")), func(m *onnxpb.Model) { m.Graph.Outputs = nil }), []string{"model: got no outputs"}},
