@@ -24,8 +24,10 @@ var lowerings = map[string]lowering{
 	"Softmax":                       lowerSoftmax,
 	"SoftmaxCrossEntropyLoss":       lowerCrossEntropy,
 
+	"DequantizeLinear":          lowerDequantizeLinear,
 	"FakeQuantizeSymmetric":     lowerFakeQuantizeSymmetric,
 	"FakeQuantizeSymmetricGrad": lowerFakeQuantizeSymmetricGrad,
+	"QuantizeLinear":            lowerQuantizeLinear,
 
 	"Add": lowerBinary(elementwise.Add),
 	"Div": lowerBinary(elementwise.Div),
