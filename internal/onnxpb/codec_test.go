@@ -255,7 +255,7 @@ func TestDecodeModel_BoundedMemory(t *testing.T) {
 	field := func(num protowire.Number, b []byte) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, num, protowire.BytesType), b)
 	}
-	const n = 1 << 21
+	const n = 1 << 19
 	for _, c := range []struct {
 		name string
 		data []byte

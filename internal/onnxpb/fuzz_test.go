@@ -52,7 +52,7 @@ func TestDecodeModel_Mutations(t *testing.T) {
 		check(t, orig[:n])
 	}
 	rng := rand.New(rand.NewPCG(1, 0))
-	for range 10000 {
+	for range 4000 {
 		b := bytes.Clone(orig)
 		switch rng.IntN(4) {
 		case 0:
