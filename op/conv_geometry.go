@@ -9,12 +9,12 @@ import (
 // convGeometry enumerates the products of a convolution with one to three
 // spatial axes; missing axes have length 1.
 type convGeometry struct {
-	n, c, o, groups      int
-	in, out, kernel      [3]int
-	stride, dilate, pad  [3]int
-	rank, xSize, ySize   int
-	kSize                int
-	spatialOut, spatialX []int
+	n, c, o, groups     int
+	in, out, kernel     [3]int
+	stride, dilate, pad [3]int
+	rank, xSize, ySize  int
+	kSize               int
+	spatialOut          []int
 }
 
 func newConvGeometry(groups int, win Window, xs, ws tensor.Shape) (*convGeometry, error) {

@@ -1,10 +1,13 @@
 package op_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +128,25 @@ func TestFacets_Complete(t *testing.T) {
 		}
 		if o, ok := op.Of(d.Op); !ok || o.Kind() != d.Kind() {
 			t.Errorf("%s is not found by its struct", d.Kind())
+		}
+	}
+}
+
+// Operators survive being printed as JSON, as graphs in text form have them.
+func TestNew_RoundTrip(t *testing.T) {
+	h := hostile{rand.New(rand.NewPCG(14, 0))}
+	for _, d := range op.All() {
+		for range 20 {
+			o := h.op(d.Op)
+			text, err := json.Marshal(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := op.New(d.Kind(), text)
+			if err != nil || !reflect.DeepEqual(back, o) {
+				t.Errorf("%s %s: got %+v (%v), want %+v", d.Kind(), text, back, err, o)
+				break
+			}
 		}
 	}
 }
