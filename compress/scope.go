@@ -2,6 +2,7 @@ package compress
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -24,8 +25,27 @@ import (
 // nested: layer1.0.conv1. Paths may leave out outer modules. With target scopes, only
 // operators that match one count, and ignored scopes have no effect.
 type Scopes struct {
-	Ignored []string `json:"ignored_scopes,omitempty"`
-	Target  []string `json:"target_scopes,omitempty"`
+	Ignored Entries `json:"ignored_scopes,omitempty"`
+	Target  Entries `json:"target_scopes,omitempty"`
+}
+
+// Entries is a list of scope entries. In JSON one entry may stand without the
+// brackets of a list.
+type Entries []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (e *Entries) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*e = Entries{one}
+		return nil
+	}
+	var list []string
+	if err := json.Unmarshal(b, &list); err != nil {
+		return fmt.Errorf("got %.40s, want a scope or a list of scopes", b)
+	}
+	*e = list
+	return nil
 }
 
 // Considered reports whether the node is to be compressed.
@@ -42,7 +62,7 @@ func (s Scopes) Check(g *ir.Graph) error {
 	var errs []error
 	for _, l := range []struct {
 		key     string
-		entries []string
+		entries Entries
 	}{{"ignored_scopes", s.Ignored}, {"target_scopes", s.Target}} {
 		for _, e := range l.entries {
 			if re, ok := strings.CutPrefix(e, "{re}"); ok {
@@ -60,7 +80,7 @@ func (s Scopes) Check(g *ir.Graph) error {
 }
 
 // MatchAny reports whether any entry names the node.
-func MatchAny(entries []string, n *ir.Node) bool {
+func MatchAny(entries Entries, n *ir.Node) bool {
 	return slices.ContainsFunc(entries, func(e string) bool { return Match(e, n) })
 }
 

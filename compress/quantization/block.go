@@ -1,0 +1,132 @@
+package quantization
+
+import (
+	"github.com/go-nncf/nncf/ir"
+)
+
+// This file says which operators are computed together with the one before
+// them, so that no quantizer belongs between:
+//
+//	layer (convolution, matrix product)   + constant factor or addend, batch normalization, activation
+//	arithmetic                            + batch normalization, activation
+//	batch normalization                   + activation
+//	activation                            + batch normalization
+//
+// each reading the only use of the result before. An activation may be spelled
+// x·s(x).
+
+// activations are the functions of one value that runtimes compute in float, or
+// on the way out of the layer before.
+var activations = set("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish",
+	"Swish", "Gelu", "Mish", "Softplus", "Softsign", "ThresholdedRelu", "Clip")
+
+// mathFunctions run in float unless the target is TRIAL.
+var mathFunctions = set("Exp", "Erf", "Round")
+
+var arithmetic = set("Add", "Sub", "Mul", "Div", "Sum", "Max", "Min")
+
+// readsShape are operators that read no element of their input.
+var readsShape = set("Shape", "Size")
+
+func set(names ...string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+func isLayer(n *ir.Node) bool { return weightPort(n) >= 0 && trait(n) == ir.QuantInputs }
+
+func isBatchNorm(n *ir.Node) bool { return n.Op.Kind() == "BatchNormalization" }
+
+func trait(n *ir.Node) ir.QuantTrait {
+	if t, ok := n.Op.(ir.QuantTraited); ok {
+		return t.QuantTrait()
+	}
+	return ir.QuantFloat
+}
+
+// fused returns the node that n is computed together with, or nil.
+func (p *placer) fused(n *ir.Node) *ir.Node {
+	kind := n.Op.Kind()
+	v := p.dataInput(n)
+	if v == nil || v.Def == nil || p.escapes(v) {
+		return nil
+	}
+	prev := v.Def
+	if sole := p.uses(v) == 1; !sole {
+		// x·s(x): the product and the function read the same x.
+		if kind == "Mul" && p.selfGated(n) != nil {
+			return p.selfGated(n).Def
+		}
+		if !activations[kind] || !p.gates(n, v) {
+			return nil
+		}
+	}
+	switch {
+	case activations[kind]:
+		if isLayer(prev) || isBatchNorm(prev) || arithmetic[prev.Op.Kind()] {
+			return prev
+		}
+	case isBatchNorm(n):
+		if isLayer(prev) || arithmetic[prev.Op.Kind()] || activations[prev.Op.Kind()] {
+			return prev
+		}
+	case arithmetic[kind] && len(n.In) == 2 && (p.isConst(n.In[0]) || p.isConst(n.In[1])):
+		if isLayer(prev) {
+			return prev
+		}
+	}
+	return nil
+}
+
+// dataInput returns the input that is not known before the graph runs, nil if
+// there are several different ones; of a product x·s(x) it is x.
+func (p *placer) dataInput(n *ir.Node) *ir.Value {
+	if n.Op.Kind() == "Mul" {
+		if x := p.selfGated(n); x != nil {
+			return x
+		}
+	}
+	var v *ir.Value
+	for _, in := range n.In {
+		if in == nil || p.isConst(in) {
+			continue
+		}
+		if v != nil && v != in {
+			return nil
+		}
+		v = in
+	}
+	return v
+}
+
+// selfGated returns x if the node is x·s(x) with an activation s, and x and s(x)
+// have no other use.
+func (p *placer) selfGated(n *ir.Node) *ir.Value {
+	if n.Op.Kind() != "Mul" || len(n.In) != 2 {
+		return nil
+	}
+	for i := range 2 {
+		x, s := n.In[i], n.In[1-i]
+		if s.Def != nil && activations[s.Def.Op.Kind()] && s.Def.In[0] == x && p.uses(s) == 1 && p.uses(x) == 2 && !p.escapes(x) && !p.escapes(s) {
+			return x
+		}
+	}
+	return nil
+}
+
+// gates reports whether n is the s of x·s(x) with x = v.
+func (p *placer) gates(n *ir.Node, v *ir.Value) bool {
+	out := n.Output(0)
+	if out == nil {
+		return false
+	}
+	for _, u := range out.Uses() {
+		if p.selfGated(u.Node) == v {
+			return true
+		}
+	}
+	return false
+}

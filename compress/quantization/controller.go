@@ -1,0 +1,300 @@
+package quantization
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/rewrite"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// Controller is the handle to the quantizers of a graph. It keeps the graph
+// before quantization, whose stored tensors it shares, to collect ranges from.
+type Controller struct {
+	setup       *Setup
+	g, float    *ir.Graph
+	quantizers  []*placed
+	initialized bool
+}
+
+var _ compress.Controller = (*Controller)(nil)
+
+// Algorithm implements [compress.Controller].
+func (*Controller) Algorithm() string { return Name }
+
+// Setup returns what was applied, with what initialisation decided.
+func (c *Controller) Setup() *Setup { return c.setup }
+
+// Initialize collects the ranges of the float model's values, then adapts batch
+// normalization to the quantized model. A controller whose state was loaded is
+// initialised already.
+func (c *Controller) Initialize(ctx context.Context, r compress.Runner, cal compress.Calibration) error {
+	if c.initialized {
+		return nil
+	}
+	if err := c.initRanges(ctx, r, cal); err != nil {
+		return err
+	}
+	if err := c.setup.BatchNorm.Run(ctx, r, c.g, cal); err != nil {
+		return err
+	}
+	c.initialized = true
+	return nil
+}
+
+// rangeResult is the collected range of one quantizer.
+type rangeResult struct {
+	low, high []float64
+	negative  bool
+}
+
+// initWeights sets the ranges of stored weights, which need no data.
+func (c *Controller) initWeights() error {
+	var errs []error
+	for _, x := range c.quantizers {
+		if x.Kind != Weight || !x.value.IsStored() || x.Range.off() {
+			continue
+		}
+		o := newObserver(x.Range, x.Quantizer, x.layout(x.value.Data.Shape()))
+		for {
+			o.batch(x.value.Data.F32(), 1)
+			if !o.again() {
+				break
+			}
+		}
+		if err := x.collected(o); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return c.settle(errs)
+}
+
+func (x *placed) layout(s tensor.Shape) layout {
+	if x.Axis < 0 {
+		return layout{1, max(1, s.Numel())}
+	}
+	return layout{s[x.Axis], max(1, tensor.Shape(s[x.Axis+1:]).Numel())}
+}
+
+// collected keeps what an observer found, if it is a range.
+func (x *placed) collected(o observer) error {
+	low, high := o.bounds()
+	for i := range low {
+		if math.IsInf(low[i], 0) || math.IsInf(high[i], 0) || math.IsNaN(low[i]) || math.IsNaN(high[i]) {
+			return fmt.Errorf("range of %q: got [%g, %g] from the data, want finite values; check the inputs, or ignore the operators around it", x.Value, low[i], high[i])
+		}
+	}
+	x.want = &rangeResult{low, high, o.negative()}
+	return nil
+}
+
+// watch is one value under observation.
+type watch struct {
+	*placed
+	observer
+	left, steps int // samples or batches still to come
+}
+
+// initRanges runs the float graph as often as the range types need.
+func (c *Controller) initRanges(ctx context.Context, r compress.Runner, cal compress.Calibration) error {
+	var all []*watch
+	for _, x := range c.quantizers {
+		if x.Range.off() || x.Kind == Weight && x.value.IsStored() {
+			continue
+		}
+		all = append(all, &watch{placed: x})
+	}
+	for pass := 0; len(all) > 0; pass++ {
+		if err := c.observe(ctx, r, cal, all); err != nil {
+			return fmt.Errorf("ranges: %w", err)
+		}
+		var again []*watch
+		var errs []error
+		for _, w := range all {
+			switch {
+			case w.observer == nil:
+				errs = append(errs, fmt.Errorf("range of %q: there were no data", w.Value))
+			case w.again():
+				again = append(again, w)
+			default:
+				errs = append(errs, w.collected(w.observer))
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		all = again
+	}
+	return c.settle(nil)
+}
+
+// observe is one pass over the data.
+func (c *Controller) observe(ctx context.Context, r compress.Runner, cal compress.Calibration, all []*watch) error {
+	var want []*ir.Value
+	at := map[*ir.Value]int{}
+	samples, steps := 0, 0
+	for _, w := range all {
+		w.left, w.steps = w.Range.amount()
+		if w.Kind == Weight {
+			w.left, w.steps = 0, 1
+		}
+		samples, steps = max(samples, w.left), max(steps, w.steps)
+		if _, ok := at[w.value]; !ok && w.value.Kind != ir.Input {
+			at[w.value] = len(want)
+			want = append(want, w.value)
+		}
+	}
+	var inputs []*tensor.Tensor
+	batches := func(yield func([]*tensor.Tensor, error) bool) {
+		seen, n := 0, 0
+		amount := samples
+		if steps > 0 {
+			amount = math.MaxInt32
+		}
+		for b, err := range cal.Batches(amount) {
+			inputs = b
+			if !yield(b, err) || err != nil {
+				return
+			}
+			n++
+			if seen += size(b); seen >= samples && n >= steps {
+				return
+			}
+		}
+	}
+	return r.Run(ctx, c.float, want, batches, func(got []*tensor.Tensor) error {
+		n := size(inputs)
+		for _, w := range all {
+			if w.left <= 0 && w.steps <= 0 {
+				continue
+			}
+			w.left -= n
+			w.steps--
+			var t *tensor.Tensor
+			if i, ok := at[w.value]; ok {
+				t = got[i]
+			} else {
+				for i, v := range c.float.Inputs {
+					if v == w.value {
+						t = inputs[i]
+					}
+				}
+			}
+			if w.observer == nil {
+				w.observer = newObserver(w.Range, w.Quantizer, w.layout(t.Shape()))
+			}
+			parts := 1
+			if w.placed.samples {
+				parts = n
+			}
+			w.batch(t.F32(), parts)
+		}
+		return nil
+	})
+}
+
+// size is the number of samples of a batch.
+func size(b []*tensor.Tensor) int {
+	if len(b) == 0 || b[0].Rank() == 0 {
+		return 1
+	}
+	return b[0].Shape()[0]
+}
+
+// settle writes collected ranges to the parameters and decides signs. A group
+// takes the union of its members' ranges.
+func (c *Controller) settle(errs []error) error {
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, x := range c.quantizers {
+		if x.group[0] != x || x.want == nil {
+			continue
+		}
+		u := *x.want
+		for _, y := range x.group[1:] {
+			if y.want == nil {
+				continue
+			}
+			u.low[0], u.high[0] = min(u.low[0], y.want.low[0]), max(u.high[0], y.want.high[0])
+			u.negative = u.negative || y.want.negative
+		}
+		x.setRange(u.low, u.high)
+		for _, y := range x.group {
+			if y.Mode == Symmetric && !y.fixed {
+				y.Signed = signIf(u.negative).ptr()
+			}
+			y.want = nil
+		}
+	}
+	return c.setOps()
+}
+
+func signIf(negative bool) sign {
+	if negative {
+		return signYes
+	}
+	return signNo
+}
+
+// setOps gives the nodes the operators of their quantizers.
+func (c *Controller) setOps() error {
+	p := rewrite.New(c.g, Name+"-grid", nil)
+	for _, x := range c.quantizers {
+		p.SetOp(x.node, x.operator(c.setup.ExactGradient))
+	}
+	return p.Commit()
+}
+
+// EpochStep implements [compress.Controller].
+func (c *Controller) EpochStep() {}
+
+// Step implements [compress.Controller].
+func (c *Controller) Step() {}
+
+// Loss implements [compress.Controller]: quantization has no loss of its own.
+func (c *Controller) Loss(*ir.Builder) (*ir.Value, error) { return nil, nil }
+
+// Stage implements [compress.Controller].
+func (c *Controller) Stage() compress.Stage { return compress.FullyCompressed }
+
+// state is what parameters and setup do not hold.
+type state struct {
+	Initialized bool            `json:"initialized"`
+	Signed      map[string]bool `json:"signed"`
+}
+
+// State implements [compress.Controller].
+func (c *Controller) State() (json.RawMessage, error) {
+	s := state{Initialized: c.initialized, Signed: map[string]bool{}}
+	for _, x := range c.quantizers {
+		if x.Signed != nil {
+			s.Signed[x.Value] = *x.Signed
+		}
+	}
+	return json.Marshal(s)
+}
+
+// LoadState implements [compress.Controller].
+func (c *Controller) LoadState(raw json.RawMessage) error {
+	var s state
+	if err := strict(raw, &s); err != nil {
+		return fmt.Errorf("quantization state: %w", err)
+	}
+	for _, x := range c.quantizers {
+		if b, ok := s.Signed[x.Value]; ok && x.Mode == Symmetric {
+			x.Signed = &b
+		}
+	}
+	c.initialized = s.Initialized
+	return c.setOps()
+}
+
+// Strip implements [compress.Controller]. Quantizers stay: package pass writes
+// them in the form that files contain.
+func (c *Controller) Strip(*ir.Graph, *rewrite.Trace) error { return nil }

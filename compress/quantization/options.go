@@ -1,0 +1,214 @@
+package quantization
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/ir"
+)
+
+// Name is the algorithm's name in configurations.
+const Name = "quantization"
+
+// Mode is how a quantizer maps numbers to its grid.
+type Mode string
+
+// The modes.
+const (
+	Symmetric  Mode = "symmetric"  // a trained scale; zero is in the middle, or at the end
+	Asymmetric Mode = "asymmetric" // a trained interval
+)
+
+// Options is the quantization section of an NNCF configuration. The zero value
+// is a good default.
+type Options struct {
+	Algorithm string `json:"algorithm,omitempty"` // "quantization" or empty
+
+	// Preset is "performance" (default) or "mixed", which makes activations
+	// asymmetric.
+	Preset string `json:"preset,omitempty"`
+
+	// TargetDevice is ANY (default), CPU, GPU or TRIAL. TRIAL quantizes the inputs
+	// of activation functions too, shares no ranges, and has per-tensor weights by
+	// default.
+	TargetDevice string `json:"target_device,omitempty"`
+
+	Weights     Group `json:"weights,omitzero"`
+	Activations Group `json:"activations,omitzero"`
+
+	compress.Scopes
+
+	QuantizeInputs  *bool `json:"quantize_inputs,omitempty"` // default true
+	QuantizeOutputs bool  `json:"quantize_outputs,omitempty"`
+
+	ScopeOverrides Overrides `json:"scope_overrides,omitzero"`
+
+	Initializer Initializer `json:"initializer,omitzero"`
+
+	// OverflowFix keeps 8-bit weights to 7 bits, for processors whose integer
+	// products saturate (x86 without VNNI): "disable" (default), "enable" for all
+	// weights, "first_layer_only". The original implementation enables it unless
+	// told otherwise.
+	OverflowFix          string `json:"overflow_fix,omitempty"`
+	DisableSaturationFix bool   `json:"disable_saturation_fix,omitempty"` // older key
+
+	// DepthwisePerChannel gives the input of a depthwise convolution one range per
+	// channel, as the original implementation does. ONNX Runtime cannot run that.
+	DepthwisePerChannel bool `json:"depthwise_per_channel,omitempty"`
+
+	// ExactGradient divides the in-range error by the scale in the gradient of the
+	// scale, instead of by the width of the range as the original does.
+	ExactGradient bool `json:"exact_gradient,omitempty"`
+
+	// ONNXStandardOps is accepted: files are written with QuantizeLinear and
+	// DequantizeLinear unless the export says otherwise.
+	ONNXStandardOps bool `json:"export_to_onnx_standard_ops,omitempty"`
+
+	// Understood, and refused.
+	Params   json.RawMessage `json:"params,omitempty"`
+	Patterns json.RawMessage `json:"quantizable_subgraph_patterns,omitempty"`
+}
+
+// Group are the options of weights or of activations.
+type Group struct {
+	Mode       Mode  `json:"mode,omitempty"` // default symmetric
+	Bits       int   `json:"bits,omitempty"` // 2 to 8, default 8
+	Signed     *bool `json:"signed,omitempty"`
+	PerChannel *bool `json:"per_channel,omitempty"`
+	LogScale   bool  `json:"logarithm_scale,omitempty"` // train the logarithm of the scale
+	compress.Scopes
+
+	UnifiedScaleOps json.RawMessage `json:"unified_scale_ops,omitempty"` // refused
+}
+
+// Initializer says how ranges and statistics are initialised.
+type Initializer struct {
+	Range     Ranges                       `json:"range,omitempty"`
+	BatchNorm compress.BatchNormAdaptation `json:"batchnorm_adaptation,omitzero"`
+	Precision json.RawMessage              `json:"precision,omitempty"` // refused
+}
+
+// Validate reports all problems of the options that do not depend on a graph.
+func (o Options) Validate() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	oneOf := func(key, got string, want ...string) {
+		if got != "" && !slices.Contains(want, got) {
+			fail("%s: got %q, want one of %s", key, got, strings.Join(want, ", "))
+		}
+	}
+	given := func(key string, raw json.RawMessage) {
+		s := strings.TrimSpace(string(raw))
+		if s != "" && s != "{}" && s != "null" && s != "[]" {
+			fail("not supported yet: %s", key)
+		}
+	}
+	oneOf("algorithm", o.Algorithm, Name)
+	oneOf("preset", o.Preset, "performance", "mixed")
+	switch strings.ToUpper(o.TargetDevice) {
+	case "VPU", "NPU":
+		fail("not supported yet: target_device %s", o.TargetDevice)
+	default:
+		oneOf("target_device", strings.ToUpper(o.TargetDevice), "ANY", "CPU", "GPU", "TRIAL")
+	}
+	oneOf("overflow_fix", o.OverflowFix, "enable", "disable", "first_layer_only")
+	if o.DisableSaturationFix && o.OverflowFix != "" && o.OverflowFix != "disable" {
+		fail("disable_saturation_fix: contradicts overflow_fix %q", o.OverflowFix)
+	}
+	given("params", o.Params)
+	given("quantizable_subgraph_patterns", o.Patterns)
+	given("initializer.precision", o.Initializer.Precision)
+	for _, g := range []struct {
+		key string
+		Group
+	}{{"weights", o.Weights}, {"activations", o.Activations}} {
+		given(g.key+".unified_scale_ops", g.UnifiedScaleOps)
+		errs = append(errs, validateQuantizer(g.key, g.Mode, g.Bits)...)
+	}
+	for _, l := range []struct {
+		key  string
+		list []Override
+	}{{"scope_overrides", o.ScopeOverrides.Both}, {"scope_overrides.weights", o.ScopeOverrides.Weights}, {"scope_overrides.activations", o.ScopeOverrides.Activations}} {
+		for _, v := range l.list {
+			key := l.key + "." + v.Scope
+			errs = append(errs, validateQuantizer(key, v.Mode, v.Bits)...)
+			given(key+".initializer.precision", v.Initializer.Precision)
+			for _, r := range v.Initializer.Range {
+				errs = append(errs, prefix(key+".initializer.range", r.Validate()))
+			}
+		}
+	}
+	for i, r := range o.Initializer.Range {
+		key := "initializer.range"
+		if len(o.Initializer.Range) > 1 {
+			key = fmt.Sprintf("%s[%d]", key, i)
+		}
+		errs = append(errs, prefix(key, r.Validate()))
+	}
+	errs = append(errs, prefix("initializer.batchnorm_adaptation", o.Initializer.BatchNorm.Validate()))
+	return errors.Join(errs...)
+}
+
+func prefix(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", key, err)
+}
+
+func validateQuantizer(key string, m Mode, bits int) (errs []error) {
+	if m != "" && m != Symmetric && m != Asymmetric {
+		errs = append(errs, fmt.Errorf("%s.mode: got %q, want symmetric or asymmetric", key, m))
+	}
+	if bits != 0 && (bits < 2 || bits > 8) {
+		hint := ""
+		if bits == 1 {
+			hint = "; one bit is algorithm binarization"
+		}
+		errs = append(errs, fmt.Errorf("%s.bits: got %d, want 2 to 8%s", key, bits, hint))
+	}
+	return errs
+}
+
+// checkScopes reports scope entries that match nothing in g.
+func (o Options) checkScopes(g *ir.Graph) error {
+	var errs []error
+	add := func(key string, s compress.Scopes) { errs = append(errs, prefixAll(key, s.Check(g))) }
+	add("", o.Scopes)
+	add("weights", o.Weights.Scopes)
+	add("activations", o.Activations.Scopes)
+	for i, r := range o.Initializer.Range {
+		add(fmt.Sprintf("initializer.range[%d]", i), r.Scopes)
+	}
+	for _, list := range [][]Override{o.ScopeOverrides.Both, o.ScopeOverrides.Weights, o.ScopeOverrides.Activations} {
+		for _, v := range list {
+			add("scope_overrides", compress.Scopes{Target: compress.Entries{v.Scope}})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func prefixAll(key string, err error) error {
+	if err == nil || key == "" {
+		return err
+	}
+	return fmt.Errorf("%s.%w", key, err)
+}
+
+func (o Options) trial() bool { return strings.EqualFold(o.TargetDevice, "TRIAL") }
+
+func (o Options) quantizeInputs() bool { return o.QuantizeInputs == nil || *o.QuantizeInputs }
+
+// considered reports whether a group of quantizers includes the node: with
+// target scopes of the algorithm or the group, whether either list has it;
+// otherwise whether neither list of ignored scopes has it.
+func (o Options) considered(g Group, n *ir.Node) bool {
+	if o.Target != nil || g.Target != nil {
+		return compress.MatchAny(o.Target, n) || compress.MatchAny(g.Target, n)
+	}
+	return !compress.MatchAny(o.Ignored, n) && !compress.MatchAny(g.Ignored, n)
+}

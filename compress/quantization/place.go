@@ -1,0 +1,499 @@
+package quantization
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// placer decides for one graph. Requests are gathered by value, from the last
+// node to the first, so that all consumers of a value have spoken when its
+// producer is reached.
+type placer struct {
+	g       *ir.Graph
+	o       Options
+	consts  []bool // by value ID: known before the graph runs
+	output  map[*ir.Value]bool
+	state   map[*ir.Value]bool // assigned to a state at the end of the run
+	asked   map[*ir.Value][]request
+	setup   *Setup
+	groups  map[*Quantizer][]int // concatenations that a quantizer feeds
+	floats  []Float
+	weights map[*ir.Value]*Quantizer
+}
+
+// request is one consumer's wish to read a value quantized.
+type request struct {
+	use    ir.Use // Node nil: the graph's output
+	spec   spec
+	ranges *Range
+	first  *ir.Node // who asked
+	why    string
+	concat []int // IDs of concatenations passed on the way up
+	// depthwise: one range per channel is fine, if all agree.
+	depthwise bool
+}
+
+func place(g *ir.Graph, o Options) (*Setup, error) {
+	p := &placer{g: g, o: o, consts: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
+		asked: map[*ir.Value][]request{}, groups: map[*Quantizer][]int{}, weights: map[*ir.Value]*Quantizer{},
+		setup: &Setup{BatchNorm: o.Initializer.BatchNorm, ExactGradient: o.ExactGradient}}
+	for _, v := range g.Stored() {
+		p.consts[v.ID] = true
+	}
+	for _, n := range g.Nodes() {
+		c := true
+		for _, v := range n.In {
+			c = c && (v == nil || p.isConst(v))
+		}
+		for _, v := range n.Out {
+			if v != nil {
+				p.consts[v.ID] = c
+			}
+		}
+	}
+	for _, v := range g.Outputs {
+		p.output[v] = true
+	}
+	for _, a := range g.Assigns {
+		p.state[a.Src] = true
+	}
+	if o.QuantizeOutputs {
+		for _, v := range g.Outputs {
+			if v.Type.DType == tensor.Float32 && !p.isConst(v) {
+				p.ask(v, request{spec: o.activationSpec(), first: v.Def, why: "output of the graph"})
+			}
+		}
+	}
+	for _, n := range slices.Backward(g.Nodes()) {
+		p.node(n)
+	}
+	for _, v := range g.Inputs {
+		p.land(v, p.asked[v])
+	}
+	slices.Reverse(p.floats)
+	p.setup.Float = p.floats
+	p.order()
+	if !o.trial() {
+		p.unify()
+	}
+	if err := p.ranges(); err != nil {
+		return nil, err
+	}
+	return p.setup, nil
+}
+
+func (p *placer) isConst(v *ir.Value) bool { return p.consts[v.ID] }
+
+// escapes reports whether something other than nodes reads v.
+func (p *placer) escapes(v *ir.Value) bool { return p.output[v] || p.state[v] }
+
+// uses counts the inputs that read elements of v.
+func (p *placer) uses(v *ir.Value) int {
+	n := 0
+	for _, u := range v.Uses() {
+		if !readsShape[u.Node.Op.Kind()] {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *placer) ask(v *ir.Value, r request) { p.asked[v] = append(p.asked[v], r) }
+
+// node settles the requests for the results of n, then lets n ask.
+func (p *placer) node(n *ir.Node) {
+	if p.passes(n) {
+		p.up(n)
+	} else {
+		for _, v := range n.Out {
+			if v != nil {
+				p.land(v, p.asked[v])
+			}
+		}
+	}
+	if why := p.request(n); why != "" && hasFloatResult(n) && !p.isConst(n.Out[0]) {
+		p.floats = append(p.floats, Float{nodeName(n), n.Op.Kind(), why})
+	}
+}
+
+// request lets n ask for quantized inputs, or says why it does not.
+func (p *placer) request(n *ir.Node) string {
+	if trait(n) == ir.QuantAgnostic && weightPort(n) >= 0 || isLayer(n) {
+		p.weight(n)
+	}
+	switch t := trait(n); {
+	case t == ir.QuantAgnostic, t == ir.QuantConcat:
+		if !p.o.considered(p.o.Activations, n) {
+			return "ignored scope; no quantizer passes"
+		}
+		return ""
+	case t != ir.QuantInputs && !isBatchNorm(n):
+		if prev := p.fused(n); prev != nil {
+			return "computed together with " + nodeName(prev)
+		}
+		return "computes in float"
+	case !p.o.considered(p.o.Activations, n):
+		return "ignored scope"
+	}
+	if prev := p.fused(n); prev != nil {
+		return "computed together with " + nodeName(prev)
+	}
+	kind := n.Op.Kind()
+	if isBatchNorm(n) {
+		return "computes in float"
+	}
+	if (activations[kind] || mathFunctions[kind]) && !p.o.trial() {
+		return "function that runtimes compute in float"
+	}
+	asked := false
+	wp := weightPort(n)
+	for port, v := range n.In {
+		if v == nil || port == wp && p.isConst(v) || !p.isData(n, port) {
+			continue
+		}
+		s, r := p.o.override(p.o.activationSpec(), p.o.ScopeOverrides.Activations, n, v.Def)
+		p.ask(v, request{use: ir.Use{Node: n, Port: port}, spec: s, ranges: r, first: n,
+			why:       fmt.Sprintf("input of %s (%s)", nodeName(n), n.Op.Kind()),
+			depthwise: p.o.DepthwisePerChannel && isDepthwise(n)})
+		asked = true
+	}
+	if !asked {
+		return "no input depends on data"
+	}
+	return ""
+}
+
+// isData reports whether input port of n carries real numbers that depend on
+// the model's inputs and are not a parameter of the operator.
+func (p *placer) isData(n *ir.Node, port int) bool {
+	v := n.In[port]
+	if v == nil || v.Type.DType != tensor.Float32 || p.isConst(v) {
+		return false
+	}
+	if w, ok := n.Op.(ir.Weighted); ok {
+		if wp := w.Weights(n); port == wp.Bias || port == wp.Weight && wp.InAxis < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// passes reports whether n only moves values and everyone who reads its
+// results wants them quantized alike, so that its inputs can be quantized
+// instead.
+func (p *placer) passes(n *ir.Node) bool {
+	t := trait(n)
+	if t != ir.QuantAgnostic && t != ir.QuantConcat || !p.o.considered(p.o.Activations, n) {
+		return false
+	}
+	var all []request
+	for _, v := range n.Out {
+		if v == nil || v.Type.DType != tensor.Float32 {
+			continue
+		}
+		reqs := p.asked[v]
+		if len(reqs) == 0 && p.uses(v) == 0 && !p.escapes(v) {
+			continue
+		}
+		if !p.unanimous(v, reqs) {
+			return false
+		}
+		all = append(all, reqs...)
+	}
+	if len(all) == 0 || !alike(all) {
+		return false
+	}
+	if all[0].spec.perChannel {
+		return false // the channels are those of this value
+	}
+	if t == ir.QuantConcat && !p.quantizable(n) {
+		return false
+	}
+	if pad, ok := n.Op.(op.Pad); ok && !zeroPad(n, pad) {
+		return false
+	}
+	for port := range n.In {
+		if p.isData(n, port) {
+			return true
+		}
+	}
+	return false
+}
+
+// unanimous reports whether every reader of v is among the requests.
+func (p *placer) unanimous(v *ir.Value, reqs []request) bool {
+	want := p.uses(v)
+	if p.output[v] {
+		want++
+	}
+	return len(reqs) == want && !p.state[v]
+}
+
+func alike(reqs []request) bool {
+	for _, r := range reqs {
+		if r.spec != reqs[0].spec {
+			return false
+		}
+	}
+	return true
+}
+
+// zeroPad reports whether what n pads with stays exact under any range: zero, or
+// values of its input.
+func zeroPad(n *ir.Node, pad op.Pad) bool {
+	v := n.Input(2)
+	if pad.Mode != "" && pad.Mode != "constant" || v == nil {
+		return true
+	}
+	if !v.IsStored() || v.Type.DType != tensor.Float32 {
+		return false
+	}
+	for _, x := range v.Data.F32() {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// quantizable reports whether every input of n ends, through operators that
+// only move values, at a value that can be quantized.
+func (p *placer) quantizable(n *ir.Node) bool {
+	for _, v := range n.In {
+		if v == nil {
+			continue
+		}
+		if v.Type.DType != tensor.Float32 || p.isConst(v) || v.Kind == ir.Input && !p.o.quantizeInputs() {
+			return false
+		}
+		if d := v.Def; d != nil && (trait(d) == ir.QuantAgnostic || trait(d) == ir.QuantConcat) && p.o.considered(p.o.Activations, d) && weightPort(d) < 0 {
+			if !p.quantizable(d) && p.uses(v) == 1 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// up hands the requests for the results of n to its inputs.
+func (p *placer) up(n *ir.Node) {
+	var all []request
+	for _, v := range n.Out {
+		if v != nil {
+			all = append(all, p.asked[v]...)
+			delete(p.asked, v)
+		}
+	}
+	r := all[0]
+	why := make([]string, 0, len(all))
+	var concat []int
+	for _, x := range all {
+		if !slices.Contains(why, x.why) {
+			why = append(why, x.why)
+		}
+		concat = append(concat, x.concat...)
+		if r.ranges == nil {
+			r.ranges = x.ranges
+		}
+	}
+	if trait(n) == ir.QuantConcat {
+		concat = append(concat, n.ID)
+	}
+	r.why = fmt.Sprintf("%s, moved above %s (%s)", strings.Join(why, ", "), nodeName(n), n.Op.Kind())
+	r.concat, r.depthwise = concat, false
+	for port, v := range n.In {
+		if p.isData(n, port) {
+			x := r
+			x.use = ir.Use{Node: n, Port: port}
+			p.ask(v, x)
+		}
+	}
+}
+
+// land puts quantizers behind v: one for each different wish.
+func (p *placer) land(v *ir.Value, reqs []request) {
+	delete(p.asked, v)
+	if v.Kind == ir.Input && !p.o.quantizeInputs() {
+		for _, r := range reqs {
+			p.floats = append(p.floats, Float{nodeName(r.first), r.first.Op.Kind(), fmt.Sprintf("reads model input %q, and quantize_inputs is false", v.Name)})
+		}
+		return
+	}
+	if v.Def != nil && (v.Def.Op.Kind() == "DequantizeLinear" || strings.HasPrefix(v.Def.Op.Kind(), "FakeQuantize")) {
+		return // is quantized
+	}
+	if d := v.Def; d != nil && trait(d) == ir.QuantAgnostic && weightPort(d) >= 0 && p.isConst(d.In[weightPort(d)]) && p.o.considered(p.o.Weights, d) {
+		return // rows of a quantized table
+	}
+	for len(reqs) > 0 {
+		first := reqs[0]
+		var mine, rest []request
+		for _, r := range reqs {
+			if r.spec == first.spec {
+				mine = append(mine, r)
+			} else {
+				rest = append(rest, r)
+			}
+		}
+		reqs = rest
+		p.activation(v, mine)
+	}
+}
+
+func (p *placer) activation(v *ir.Value, reqs []request) {
+	s := reqs[0].spec
+	q := &Quantizer{Value: v.Name, Kind: Activation, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale}
+	if s.mode == Symmetric {
+		q.Signed = s.signed.ptr()
+	}
+	channels := s.perChannel
+	if !channels {
+		channels = true
+		for _, r := range reqs {
+			channels = channels && r.depthwise
+		}
+	}
+	if _, known := channelDim(v, 1); channels && known {
+		q.Axis = 1
+	}
+	var why []string
+	var concat []int
+	for _, r := range reqs {
+		if r.use.Node == nil {
+			q.Output = true
+		} else {
+			q.Consumers = append(q.Consumers, useOf(r.use))
+		}
+		if !slices.Contains(why, r.why) {
+			why = append(why, r.why)
+		}
+		concat = append(concat, r.concat...)
+		if r.ranges != nil {
+			q.Range = *r.ranges
+		}
+	}
+	q.Rule = strings.Join(why, "; ")
+	if p.uses(v) > len(q.Consumers) {
+		q.Rule += "; other readers stay in float"
+	}
+	if len(concat) > 0 {
+		p.groups[q] = concat
+	}
+	p.setup.Quantizers = append(p.setup.Quantizers, q)
+}
+
+func channelDim(v *ir.Value, axis int) (int, bool) {
+	if axis >= v.Type.Rank() {
+		return 0, false
+	}
+	return v.Type.Dims[axis].Known()
+}
+
+// order sorts quantizers as their values come in the graph: inputs and weights
+// before the first node that reads them.
+func (p *placer) order() {
+	pos := map[string]int{}
+	for i, v := range p.g.Inputs {
+		pos[v.Name] = i - len(p.g.Inputs)
+	}
+	for i, n := range p.g.Nodes() {
+		for _, v := range n.In {
+			if v == nil || !v.IsStored() {
+				continue
+			}
+			if _, ok := pos[v.Name]; !ok {
+				pos[v.Name] = 2 * i
+			}
+		}
+		for _, v := range n.Out {
+			if v != nil {
+				pos[v.Name] = 2*i + 1
+			}
+		}
+	}
+	slices.Reverse(p.setup.Quantizers)
+	slices.SortStableFunc(p.setup.Quantizers, func(a, b *Quantizer) int { return pos[a.Value] - pos[b.Value] })
+}
+
+// unify numbers the groups of quantizers that feed the same concatenations.
+func (p *placer) unify() {
+	parent := map[int]int{}
+	var find func(i int) int
+	find = func(i int) int {
+		q, ok := parent[i]
+		if !ok || q == i {
+			parent[i] = i
+			return i
+		}
+		parent[i] = find(q)
+		return parent[i]
+	}
+	for _, q := range p.setup.Quantizers {
+		for _, c := range p.groups[q] {
+			parent[find(c)] = find(p.groups[q][0])
+		}
+	}
+	members := map[int][]*Quantizer{}
+	var roots []int
+	for _, q := range p.setup.Quantizers {
+		if len(p.groups[q]) == 0 {
+			continue
+		}
+		r := find(p.groups[q][0])
+		if members[r] == nil {
+			roots = append(roots, r)
+		}
+		members[r] = append(members[r], q)
+	}
+	n := 0
+	for _, r := range roots {
+		if len(members[r]) < 2 {
+			continue
+		}
+		n++
+		for _, q := range members[r] {
+			q.Group, q.Axis = n, -1
+			q.Rule += fmt.Sprintf("; shares range %d, as all inputs of a concatenation do", n)
+		}
+	}
+}
+
+// nodeName is how reports call a node.
+func nodeName(n *ir.Node) string {
+	if n.Name != "" {
+		return n.Name
+	}
+	return resultName(n)
+}
+
+// resultName is the name of the node's first result, which is unique.
+func resultName(n *ir.Node) string {
+	for _, v := range n.Out {
+		if v != nil {
+			return v.Name
+		}
+	}
+	return ""
+}
+
+func useOf(u ir.Use) Use { return Use{resultName(u.Node), u.Port} }
+
+func hasFloatResult(n *ir.Node) bool {
+	v := n.Output(0)
+	return v != nil && v.Type.DType.IsFloat()
+}
+
+// isDepthwise reports whether n convolves every channel by itself.
+func isDepthwise(n *ir.Node) bool {
+	c, ok := n.Op.(op.Conv)
+	if !ok || c.Groups() == 1 {
+		return false
+	}
+	ch, known := channelDim(n.In[0], 1)
+	return known && ch == c.Groups()
+}
