@@ -195,7 +195,7 @@ func (w *weights) call(a tile.OuterArgs, bs []block, x, y, part, scratch []float
 	scratch = scratch[len(panel):]
 	for k := 0; k < p.ic; k += panelX {
 		width := min(panelX, p.ic-k)
-		gather(panel, panelX, x[k:], width, a.P, a.R, a.B, a.XS/4, a.XRow/4, a.XImg/4)
+		w.gather(panel, panelX, x[k:], width, a.P, a.R, a.B, a.XS/4, a.XRow/4, a.XImg/4)
 		in := a
 		in.XS, in.XRow, in.XImg = 4*panelX, 0, 0
 		for _, b := range bs {
@@ -205,16 +205,13 @@ func (w *weights) call(a tile.OuterArgs, bs []block, x, y, part, scratch []float
 }
 
 // gather copies width floats of each pixel of a strided view to dst, pitch apart.
-func gather(dst []float32, pitch int, src []float32, width, cols, rows, imgs, step, row, img int) {
-	at, d := 0, 0
+func (w *weights) gather(dst []float32, pitch int, src []float32, width, cols, rows, imgs, step, row, img int) {
+	at := 0
 	for range imgs {
 		for range rows {
-			for range cols {
-				copy(dst[d:d+width], src[at:at+width])
-				d += pitch
-				at += step
-			}
-			at += row
+			w.p.set.Copy(dst, pitch, src[at:], step, width, cols)
+			dst = dst[min(cols*pitch, len(dst)):]
+			at += cols*step + row
 		}
 		at += img
 	}
@@ -229,7 +226,7 @@ func (w *weights) block(a tile.OuterArgs, b block, k0, run int, x, y, part, scra
 	a.DS = nr * 4
 	a.Tail = b.width - (b.nv-1)*set.Lanes
 	if w.packY {
-		gather(scratch, nr, y[b.c0:], b.width, a.P, a.R, a.B, a.YS/4, a.YRow/4, a.YImg/4)
+		w.gather(scratch, nr, y[b.c0:], b.width, a.P, a.R, a.B, a.YS/4, a.YRow/4, a.YImg/4)
 		a.Y = unsafe.Pointer(&scratch[0])
 		a.YS, a.YRow, a.YImg = 4*nr, 0, 0
 	} else {

@@ -24,6 +24,7 @@ func Benchmark(b *testing.B) {
 			s := p.Sizes()
 			x, w, dy := make([]float32, g.N*g.H*g.W*g.C), make([]float32, g.C*g.KH*g.KW), make([]float32, g.N*g.OutH()*g.OutW()*g.C)
 			y, wp, wpt, dx, parts := make([]float32, len(dy)), make([]float32, s.PackedForward), make([]float32, s.PackedBackward), make([]float32, len(x)), make([]float32, s.Partials)
+			scratch := make([]float32, s.BackwardWeightsScratch)
 			p.PackForward(wp, w)
 			p.PackBackward(wpt, w)
 			run := func(pass string, f func()) {
@@ -43,7 +44,7 @@ func Benchmark(b *testing.B) {
 			})
 			run("w", func() {
 				for i := range s.BackwardWeightsTasks {
-					p.BackwardWeights(i, x, dy, parts)
+					p.BackwardWeights(i, scratch, x, dy, parts)
 				}
 				p.ReduceWeights(parts, w, nil)
 			})

@@ -134,10 +134,11 @@ var geometries = []struct {
 }
 
 type work struct {
-	p                                 *Plan
-	s                                 Sizes
-	x, w, dy, bias                    guarded
-	wp, wpt, y, dx, parts, dw, db, _x guarded
+	p                             *Plan
+	s                             Sizes
+	x, w, dy, bias                guarded
+	wp, wpt, y, dx, parts, dw, db guarded
+	scratch                       guarded
 }
 
 func newWork(t *testing.T, g Geometry, set *Set) *work {
@@ -154,6 +155,7 @@ func newWork(t *testing.T, g Geometry, set *Set) *work {
 	k.wp, k.wpt = newGuarded(k.s.PackedForward), newGuarded(k.s.PackedBackward)
 	k.y, k.dx, k.parts = newGuarded(ny), newGuarded(len(k.x.s)), newGuarded(k.s.Partials)
 	k.dw, k.db = newGuarded(len(k.w.s)), newGuarded(g.C)
+	k.scratch = newGuarded(k.s.BackwardWeightsScratch)
 	return k
 }
 
@@ -167,7 +169,7 @@ func (k *work) run(order func(int) []int, f Fusion) {
 		k.p.BackwardData(i, k.dy.s, k.wpt.s, Fusion{}, k.dx.s)
 	}
 	for _, i := range order(k.s.BackwardWeightsTasks) {
-		k.p.BackwardWeights(i, k.x.s, k.dy.s, k.parts.s)
+		k.p.BackwardWeights(i, k.scratch.s, k.x.s, k.dy.s, k.parts.s)
 	}
 	k.p.ReduceWeights(k.parts.s, k.dw.s, k.db.s)
 }
@@ -194,7 +196,7 @@ func TestPlan(t *testing.T) {
 				for _, b := range []struct {
 					name string
 					g    guarded
-				}{{"packed", k.wp}, {"packed backward", k.wpt}, {"y", k.y}, {"dx", k.dx}, {"partials", k.parts}, {"dw", k.dw}, {"db", k.db}} {
+				}{{"packed", k.wp}, {"packed backward", k.wpt}, {"y", k.y}, {"dx", k.dx}, {"partials", k.parts}, {"dw", k.dw}, {"db", k.db}, {"scratch", k.scratch}} {
 					b.g.check(t, b.name)
 				}
 			})
@@ -285,7 +287,7 @@ func TestPlan_allocations(t *testing.T) {
 		if n := testing.AllocsPerRun(2, func() {
 			k.p.Forward(0, k.x.s, k.wp.s, Fusion{Bias: k.bias.s}, k.y.s)
 			k.p.BackwardData(0, k.dy.s, k.wpt.s, Fusion{}, k.dx.s)
-			k.p.BackwardWeights(0, k.x.s, k.dy.s, k.parts.s)
+			k.p.BackwardWeights(0, k.scratch.s, k.x.s, k.dy.s, k.parts.s)
 		}); n != 0 {
 			t.Errorf("impl=%s: got %v allocations, want 0", set.Name, n)
 		}

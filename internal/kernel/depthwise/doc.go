@@ -1,8 +1,7 @@
 // Package depthwise computes 2-D depthwise convolutions of float32 tensors, one
 // kernel per channel, and their gradients. Like package conv it cuts the work
 // into tasks that the caller runs in any order on any number of threads, each
-// with the same bits as result; it allocates nothing after [New] and needs no
-// scratch. Depthwise convolutions with several outputs per channel are grouped
+// with the same bits as result, and allocates nothing after [New]. Depthwise convolutions with several outputs per channel are grouped
 // convolutions and belong to package conv.
 //
 // Activations are NHWC; weights are [C, 1, KH, KW], as in ONNX. A vector is L
@@ -13,7 +12,8 @@
 //	x row h+1        …
 //	y row            TW neighbouring pixels at once, for all vectors in turn
 //
-// Rows and columns of the kernel that leave the input are skipped, not padded.
+// Rows and columns of the kernel that leave the input are skipped, not padded;
+// only weight gradients copy short rows to scratch, with a border of zeros.
 // There are three kernel families: row (TW pixels, all taps inside the columns
 // of the input; KW of 1, 2, 3 and 5 at step 1, 3 and 5 at step 2), pixel (one
 // pixel, any taps) and grad (sums over pixels for one vector of weights). Their

@@ -133,6 +133,7 @@ type Sizes struct {
 	ForwardTasks                  int
 	BackwardDataTasks             int
 	BackwardWeightsTasks          int
+	BackwardWeightsScratch        int // per task running at the same time
 	Partials                      int // weight-gradient partial sums, all slots
 }
 
@@ -142,7 +143,7 @@ func (p *Plan) Sizes() Sizes {
 	return Sizes{
 		PackedForward: p.fwd.wlen, PackedBackward: p.bwd.wlen,
 		ForwardTasks: p.fwd.tasks(), BackwardDataTasks: p.bwd.tasks(),
-		BackwardWeightsTasks: p.wgt.slots * p.wgt.nvec, Partials: p.wgt.slots * p.wgt.slotLen,
+		BackwardWeightsTasks: p.wgt.slots * p.wgt.nvec, BackwardWeightsScratch: p.wgt.scratch(), Partials: p.wgt.slots * p.wgt.slotLen,
 	}
 }
 

@@ -3,6 +3,9 @@ package depthwise
 import (
 	"fmt"
 	"unsafe"
+
+	"github.com/go-nncf/nncf/internal/kernel/axis"
+	"github.com/go-nncf/nncf/internal/kernel/tile"
 )
 
 // weights is the gradient of the weights, dw[k, c] = Σ_p x[p+k, c]·dy[p, c], in
@@ -16,6 +19,11 @@ type weights struct {
 	vecs           int // vectors of channels
 	nvec, vec      int // tasks per slot, vectors per task
 	bias           bool
+	tile           *tile.Set // copies
+
+	// Where rows are short, a block of rows of panelVecs vectors is copied to a
+	// panel with a border of zeros, so that every pixel has all taps.
+	rows, pitch int // output rows of a block, 0 if there are no panels; pixels per row
 }
 
 const (
@@ -26,10 +34,16 @@ const (
 	// callPixels is how many pixels one kernel call sums, about: few enough to
 	// find the second half of each cache line again for the next vector.
 	callPixels = 64
+	// panelVecs vectors make whole cache lines; panelFloats are half of a
+	// first-level cache of 32 KB.
+	panelVecs   = 4
+	panelFloats = 4 << 10
+	// panelRows is the least height of a block that repays the copy.
+	panelRows = 4
 )
 
 func newWeights(p *pass, g Geometry, bias bool) weights {
-	w := weights{p: p, g: g, bias: bias, slotLen: p.wlen, vecs: ceilDiv(g.C, p.set.Lanes)}
+	w := weights{p: p, g: g, bias: bias, slotLen: p.wlen, vecs: ceilDiv(g.C, p.set.Lanes), tile: tile.ForLevel(p.set.Level)}
 	if bias {
 		w.slotLen += w.vecs * p.set.Lanes
 	}
@@ -38,12 +52,32 @@ func newWeights(p *pass, g Geometry, bias bool) weights {
 	want := max(1, min(ceilDiv(wantTasks, w.slots), g.MACs()/w.slots/minTaskMACs, w.vecs/2))
 	w.vec = ceilDiv(ceilDiv(w.vecs, want), 2) * 2
 	w.nvec = ceilDiv(w.vecs, w.vec)
+
+	ph := &p.phases[0]
+	w.pitch = (p.ow-1)*p.ws.Step + span(ph.w.Taps)
+	line := w.pitch * panelVecs * p.set.Lanes
+	rows := (panelFloats/line-span(ph.h.Taps))/p.hs.Step + 1
+	if rows >= min(panelRows, p.oh) {
+		_, w.rows = pieces(p.oh, rows)
+	}
 	return w
+}
+
+// span is the number of input positions from the first tap to the last.
+func span(t []axis.Tap) int { return t[len(t)-1].Off - t[0].Off + 1 }
+
+// scratch returns the floats a task needs.
+func (w *weights) scratch() int {
+	if w.rows == 0 {
+		return 0
+	}
+	p := w.p
+	return ((w.rows-1)*p.hs.Step + span(p.phases[0].h.Taps)) * w.pitch * panelVecs * p.set.Lanes
 }
 
 // BackwardWeights computes part task of the weight-gradient partial sums. All
 // tasks together write all Sizes.Partials floats that [Plan.ReduceWeights] reads.
-func (p *Plan) BackwardWeights(task int, x, dy, partials []float32) {
+func (p *Plan) BackwardWeights(task int, scratch, x, dy, partials []float32) {
 	const name = "BackwardWeights"
 	w, q := &p.wgt, p.wgt.p
 	if uint(task) >= uint(w.slots*w.nvec) {
@@ -51,6 +85,7 @@ func (p *Plan) BackwardWeights(task int, x, dy, partials []float32) {
 	}
 	need(name, "input", x, q.n*q.ih*q.iw*q.c)
 	need(name, "output gradient", dy, q.n*q.oh*q.ow*q.c)
+	need(name, "scratch", scratch, w.scratch())
 	need(name, "partial sums", partials, w.slots*w.slotLen)
 	slot, vt := task/w.nvec, task%w.nvec
 	v0, v1 := vt*w.vec, min(w.vecs, (vt+1)*w.vec)
@@ -66,8 +101,71 @@ func (p *Plan) BackwardWeights(task int, x, dy, partials []float32) {
 	for r := slot * rows / w.slots; r < (slot+1)*rows/w.slots; {
 		n, q0 := r/q.oh, r%q.oh
 		q1 := min(q.oh, q0+(slot+1)*rows/w.slots-r)
-		w.image(n, q0, q1, v0, v1, x, dy, part)
+		if w.rows == 0 {
+			w.image(n, q0, q1, v0, v1, x, dy, part)
+		} else {
+			q1 = min(q1, q0+w.rows)
+			w.panel(n, q0, q1, v0, v1, scratch, x, dy, part)
+		}
 		r += q1 - q0
+	}
+}
+
+// panel adds rows q0 … q1 of image n from panels.
+func (w *weights) panel(n, q0, q1, v0, v1 int, scratch, x, dy, part []float32) {
+	q := w.p
+	ph := &q.phases[0]
+	if w.bias {
+		w.biasRows(n, q0, q1, v0, v1, dy, part)
+	}
+	lanes, kh, kw := q.set.Lanes, w.g.KH, w.g.KW
+	h0, c0 := q0*q.hs.Step+ph.h.Taps[0].Off, ph.w.Taps[0].Off
+	height := (q1-q0-1)*q.hs.Step + span(ph.h.Taps)
+	lo, hi := min(max(0, -c0), w.pitch), max(0, min(w.pitch, q.iw-c0)) // columns inside
+	for v := v0; v < v1; v += panelVecs {
+		nv := min(panelVecs, v1-v)
+		pixel := nv * lanes
+		width := min(pixel, q.c-v*lanes)
+		for r := range height {
+			line := scratch[r*w.pitch*pixel:][:w.pitch*pixel]
+			if h := h0 + r; h < 0 || h >= q.ih || lo >= hi {
+				clear(line)
+				continue
+			}
+			clear(line[:lo*pixel])
+			clear(line[hi*pixel:])
+			src := x[((n*q.ih+h0+r)*q.iw+c0+lo)*q.c+v*lanes:]
+			w.tile.Copy(line[lo*pixel:], pixel, src, q.c, width, hi-lo)
+		}
+		a := GradArgs{
+			XS: 4 * q.ws.Step * pixel, XRow: 4 * (q.hs.Step*w.pitch - q.ow*q.ws.Step) * pixel,
+			TapRow: 4 * ph.gap * w.pitch * pixel, TapX: 4 * ph.colGap * pixel, YS: 4 * q.c, P: q.ow, R: q1 - q0,
+		}
+		y := dy[(n*q.oh+q0)*q.ow*q.c:]
+		for i := range nv {
+			a.Y = unsafe.Pointer(&y[(v+i)*lanes])
+			a.Tail = min(lanes, q.c-(v+i)*lanes)
+			d := part[(v+i)*kh*kw*lanes:]
+			run := func(f func(*GradArgs), k, j int) {
+				a.X = unsafe.Pointer(&scratch[(k*ph.gap*w.pitch+j*ph.colGap)*pixel+i*lanes])
+				a.D = unsafe.Pointer(&d[(k*kw+j)*lanes])
+				f(noescape(&a))
+			}
+			switch {
+			case kh == 3 && kw == 3:
+				run(q.set.grad3, 0, 0)
+			case kw <= maxKW && q.set.grad[kw] != nil:
+				for k := range kh {
+					run(q.set.grad[kw], k, 0)
+				}
+			default:
+				for k := range kh {
+					for j := range kw {
+						run(q.set.grad[1], k, j)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -45,3 +45,13 @@ type TransposeArgs struct {
 	DS  int // from a row of the result to the next
 	N   int // a multiple of 8, ≥ 8
 }
+
+// CopyArgs are the operands of the copy kernel: N rows of Vecs vectors.
+// Distances are in bytes.
+type CopyArgs struct {
+	Src     unsafe.Pointer
+	SS      int
+	Dst     unsafe.Pointer
+	DS      int
+	N, Vecs int // ≥ 1
+}

@@ -7604,6 +7604,58 @@ end477:
 	VZEROUPPER
 	RET
 
+// func f32_copy_avx2(a *CopyArgs)
+// Requires: AVX
+TEXT ·f32_copy_avx2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), AX
+
+row485:
+	MOVQ CX, R8
+	MOVQ BX, R9
+	MOVQ AX, R10
+	SUBQ $0x04, R10
+	JLT  rest487
+
+four486:
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS 64(R8), Y2
+	VMOVUPS 96(R8), Y3
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	VMOVUPS Y2, 64(R9)
+	VMOVUPS Y3, 96(R9)
+	ADDQ    $0x00000080, R8
+	ADDQ    $0x00000080, R9
+	SUBQ    $0x04, R10
+	JGE     four486
+
+rest487:
+	ADDQ $0x04, R10
+	JEQ  next489
+
+single488:
+	VMOVUPS (R8), Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	DECQ    R10
+	JNE     single488
+
+next489:
+	ADDQ DX, CX
+	ADDQ SI, BX
+	DECQ DI
+	JNE  row485
+	VZEROUPPER
+	RET
+
 // func f32_peak_avx2(n int)
 // Requires: AVX, FMA3
 TEXT ·f32_peak_avx2(SB), NOSPLIT, $0-8
@@ -7623,7 +7675,7 @@ TEXT ·f32_peak_avx2(SB), NOSPLIT, $0-8
 	VXORPS  Y12, Y12, Y12
 	PCALIGN $0x20
 
-loop485:
+loop490:
 	VFMADD231PS Y12, Y12, Y0
 	VFMADD231PS Y12, Y12, Y1
 	VFMADD231PS Y12, Y12, Y2
@@ -7637,7 +7689,7 @@ loop485:
 	VFMADD231PS Y12, Y12, Y10
 	VFMADD231PS Y12, Y12, Y11
 	DECQ        AX
-	JNE         loop485
+	JNE         loop490
 	VZEROUPPER
 	RET
 
@@ -7657,7 +7709,7 @@ TEXT ·f32_transpose_8_avx2(SB), NOSPLIT, $0-8
 	LEAQ (AX)(AX*4), R11
 	LEAQ (R10)(AX*4), R12
 
-loop486:
+loop491:
 	VMOVUPS    (CX), Y0
 	VMOVUPS    (CX)(SI*1), Y1
 	VMOVUPS    (CX)(SI*2), Y2
@@ -7701,6 +7753,6 @@ loop486:
 	ADDQ       $0x20, CX
 	LEAQ       (DX)(AX*8), DX
 	SUBQ       $0x08, BX
-	JNE        loop486
+	JNE        loop491
 	VZEROUPPER
 	RET

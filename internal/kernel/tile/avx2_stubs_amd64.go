@@ -224,6 +224,11 @@ func f32_outer_3x24_avx2(a *OuterArgs)
 //go:noescape
 func f32_outer_4x24_avx2(a *OuterArgs)
 
+// f32_copy_avx2 is copyGeneric for vectors of 8 lanes.
+//
+//go:noescape
+func f32_copy_avx2(a *CopyArgs)
+
 // f32_peak_avx2 runs n times 12 multiply-adds of 8 lanes on registers.
 func f32_peak_avx2(n int)
 

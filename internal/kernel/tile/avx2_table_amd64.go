@@ -18,6 +18,7 @@ var avx2Set = &Set{
 		2: {nil, f32_outer_1x16_avx2, f32_outer_2x16_avx2, f32_outer_3x16_avx2, f32_outer_4x16_avx2, f32_outer_5x16_avx2, f32_outer_6x16_avx2},
 		3: {nil, f32_outer_1x24_avx2, f32_outer_2x24_avx2, f32_outer_3x24_avx2, f32_outer_4x24_avx2},
 	},
+	copyRows:  f32_copy_avx2,
 	transpose: f32_transpose_8_avx2,
 	peak:      f32_peak_avx2, peakMACs: 96,
 }

@@ -769,5 +769,10 @@ func f32_reuse_3x64_avx512(a *DotArgs)
 //go:noescape
 func f32_reuse_4x64_avx512(a *DotArgs)
 
+// f32_copy_avx512 is copyGeneric for vectors of 16 lanes.
+//
+//go:noescape
+func f32_copy_avx512(a *CopyArgs)
+
 // f32_peak_avx512 runs n times 12 multiply-adds of 16 lanes on registers.
 func f32_peak_avx512(n int)

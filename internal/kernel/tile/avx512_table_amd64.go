@@ -26,6 +26,7 @@ var avx512Set = &Set{
 		3: {nil, f32_outer_1x48_avx512, f32_outer_2x48_avx512, f32_outer_3x48_avx512, f32_outer_4x48_avx512, f32_outer_5x48_avx512, f32_outer_6x48_avx512, f32_outer_7x48_avx512, f32_outer_8x48_avx512, f32_outer_9x48_avx512},
 		4: {nil, f32_outer_1x64_avx512, f32_outer_2x64_avx512, f32_outer_3x64_avx512, f32_outer_4x64_avx512, f32_outer_5x64_avx512, f32_outer_6x64_avx512},
 	},
+	copyRows:  f32_copy_avx512,
 	transpose: f32_transpose_8_avx2,
 	peak:      f32_peak_avx512, peakMACs: 192,
 }

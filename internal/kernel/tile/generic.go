@@ -141,6 +141,13 @@ func transposeGeneric(a *TransposeArgs) {
 	}
 }
 
+// copyGeneric defines the copy kernel.
+func copyGeneric(a *CopyArgs, lanes int) {
+	for r := range a.N {
+		copy(floats(a.Dst, r*a.DS, a.Vecs*lanes), floats(a.Src, r*a.SS, a.Vecs*lanes))
+	}
+}
+
 // peakGeneric runs n times 8 independent multiply-adds.
 func peakGeneric(n int) {
 	var a, b, c, d, e, f, g, h float32

@@ -24,6 +24,7 @@ type Set struct {
 	outer [MaxNV + 1][]func(*OuterArgs)
 
 	transpose func(*TransposeArgs)
+	copyRows  func(*CopyArgs)
 
 	peak     func(n int)
 	peakMACs int // per iteration
@@ -124,6 +125,22 @@ func (s *Set) Transpose(dst []float32, ds int, src []float32, ss, rows, n int) {
 	}
 }
 
+// Copy copies n rows of width floats, ss floats apart in src and ds in dst.
+func (s *Set) Copy(dst []float32, ds int, src []float32, ss, width, n int) {
+	if n == 0 || width == 0 {
+		return
+	}
+	_, _ = dst[(n-1)*ds+width-1], src[(n-1)*ss+width-1]
+	if width%s.Lanes == 0 {
+		a := CopyArgs{Src: unsafe.Pointer(&src[0]), SS: 4 * ss, Dst: unsafe.Pointer(&dst[0]), DS: 4 * ds, N: n, Vecs: width / s.Lanes}
+		s.copyRows(noescape(&a))
+		return
+	}
+	for i := range n {
+		copy(dst[i*ds:][:width], src[i*ss:])
+	}
+}
+
 // noescape hides p from escape analysis: an argument of a call through a table
 // would move to the heap, but no kernel keeps its arguments.
 func noescape[T any](p *T) *T {
@@ -154,6 +171,7 @@ var genericSet = &Set{
 	reuse:     [MaxNV + 1][]func(*DotArgs){1: genericDots(reuseGeneric)},
 	outer:     [MaxNV + 1][]func(*OuterArgs){1: genericOuters()},
 	transpose: transposeGeneric,
+	copyRows:  func(a *CopyArgs) { copyGeneric(a, genericLanes) },
 	peak:      peakGeneric, peakMACs: 8,
 }
 

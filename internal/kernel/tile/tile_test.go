@@ -347,3 +347,27 @@ func TestTranspose(t *testing.T) {
 		}
 	}
 }
+
+func TestCopy(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 1))
+	for _, s := range supported(t) {
+		for width := range 7*s.Lanes + 1 {
+			n := rng.IntN(5)
+			ss, ds := width+rng.IntN(3), width+rng.IntN(3)
+			src, _ := guarded(rng, n*ss, 1)
+			dst, all := guarded(rng, n*ds, 1)
+			before := append([]float32(nil), dst...)
+			s.Copy(dst, ds, src, ss, width, n)
+			for i, v := range dst {
+				want := before[i]
+				if r, k := i/ds, i%ds; k < width {
+					want = src[r*ss+k]
+				}
+				if v != want {
+					t.Fatalf("impl=%s: %d rows of %d: dst[%d] = %v, want %v", s.Name, n, width, i, v, want)
+				}
+			}
+			outside(t, "dst", dst, all, 1)
+		}
+	}
+}

@@ -64,6 +64,7 @@ func main() {
 				g.reuse(mr, nv)
 			}
 		}
+		g.copyRows()
 		g.peak()
 		if s.lanes == 8 {
 			g.transpose()
@@ -574,6 +575,67 @@ func (g *generator) partialLoop(mr, nv int, arg func(int) Mem, acc, yv, bc []reg
 	g.JNE(LabelRef(img))
 }
 
+// The fields of tile.CopyArgs.
+const (
+	copySrc = 8 * iota
+	copySS
+	copyDst
+	copyDS
+	copyN
+	copyVecs
+)
+
+// copyRows writes the kernel that copies rows of a few vectors.
+func (g *generator) copyRows() {
+	name := "f32_copy_" + g.Name
+	a := g.Begin(name, "CopyArgs", name+" is copyGeneric for vectors of "+fmt.Sprint(g.Lanes)+" lanes.")
+	arg := func(off int) Mem { return Mem{Base: a, Disp: off} }
+	src, ss, dst, ds, n, vecs := g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64(), g.GP64()
+	g.MOVQ(arg(copySrc), src)
+	g.MOVQ(arg(copySS), ss)
+	g.MOVQ(arg(copyDst), dst)
+	g.MOVQ(arg(copyDS), ds)
+	g.MOVQ(arg(copyN), n)
+	g.MOVQ(arg(copyVecs), vecs)
+	s, d, k := g.GP64(), g.GP64(), g.GP64()
+	v := g.Vecs(4)
+	row, four, rest, single, next := g.NewLabel("row"), g.NewLabel("four"), g.NewLabel("rest"), g.NewLabel("single"), g.NewLabel("next")
+	g.Label(row)
+	g.MOVQ(src, s)
+	g.MOVQ(dst, d)
+	g.MOVQ(vecs, k)
+	g.SUBQ(Imm(4), k)
+	g.JLT(LabelRef(rest))
+	g.Label(four)
+	for i := range v {
+		g.VMOVUPS(Mem{Base: s, Disp: i * g.Bytes()}, v[i])
+	}
+	for i := range v {
+		g.VMOVUPS(v[i], Mem{Base: d, Disp: i * g.Bytes()})
+	}
+	g.ADDQ(U32(uint32(4*g.Bytes())), s)
+	g.ADDQ(U32(uint32(4*g.Bytes())), d)
+	g.SUBQ(Imm(4), k)
+	g.JGE(LabelRef(four))
+	g.Label(rest)
+	g.ADDQ(Imm(4), k)
+	g.JEQ(LabelRef(next))
+	g.Label(single)
+	g.VMOVUPS(Mem{Base: s}, v[0])
+	g.VMOVUPS(v[0], Mem{Base: d})
+	g.ADDQ(Imm(uint64(g.Bytes())), s)
+	g.ADDQ(Imm(uint64(g.Bytes())), d)
+	g.DECQ(k)
+	g.JNE(LabelRef(single))
+	g.Label(next)
+	g.ADDQ(ss, src)
+	g.ADDQ(ds, dst)
+	g.DECQ(n)
+	g.JNE(LabelRef(row))
+	g.VZEROUPPER()
+	g.RET()
+}
+
 // The fields of tile.TransposeArgs.
 const (
 	transposeSrc = 8 * iota
@@ -712,6 +774,7 @@ func (g *generator) table() string {
 	field("dot", "DotArgs", g.maxMR)
 	field("reuse", "DotArgs", g.maxReuse)
 	field("outer", "OuterArgs", g.maxMR)
+	fmt.Fprintf(&b, "\tcopyRows: f32_copy_%s,\n", g.Name)
 	fmt.Fprintf(&b, "\ttranspose: f32_transpose_8_avx2,\n")
 	fmt.Fprintf(&b, "\tpeak: f32_peak_%s, peakMACs: %d,\n", g.Name, peakChains*g.Lanes)
 	fmt.Fprintf(&b, "}\n")
