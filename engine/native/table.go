@@ -51,6 +51,17 @@ var lowerings = map[string]lowering{
 	"Clip":       lowerClip,
 	"ClipGrad":   lowerClipGrad,
 
+	"Elu":             lowerElu,
+	"Gelu":            lowerGelu,
+	"GeluGrad":        lowerGeluGrad,
+	"HardSigmoid":     lowerHardSigmoid,
+	"HardSigmoidGrad": lowerHardSigmoidGrad,
+	"HardSwishGrad":   lowerGrad(elementwise.HardSwishGrad),
+	"LeakyRelu":       lowerLeakyRelu,
+	"LeakyReluGrad":   lowerLeakyReluGrad,
+	"Swish":           lowerSwish,
+	"SwishGrad":       lowerSwishGrad,
+
 	"ReluGrad":    lowerGrad(elementwise.ReluGrad),
 	"SigmoidGrad": lowerGrad(elementwise.SigmoidGrad),
 	"TanhGrad":    lowerGrad(elementwise.TanhGrad),
