@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/quantization"
 )
 
 // algorithm is a row of the table of algorithms.
@@ -19,7 +21,37 @@ type algorithm struct {
 	restore func(setup json.RawMessage) (compress.Setup, error)
 }
 
-var algorithms = []algorithm{}
+var algorithms = []algorithm{
+	{quantization.Name, makeQuantization, quantization.Restore},
+}
+
+func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, error) {
+	o, err := decodeSection[quantization.Options](section)
+	if err != nil {
+		return nil, err
+	}
+	if o.TargetDevice == "" {
+		o.TargetDevice = c.TargetDevice
+	}
+	return quantization.New(o), o.Validate()
+}
+
+// decodeSection decodes an algorithm's section, whose keys are all known; the
+// name of the algorithm is left out.
+func decodeSection[T any](section json.RawMessage) (o T, err error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(section, &keys); err != nil {
+		return o, err
+	}
+	delete(keys, "algorithm")
+	rest, err := json.Marshal(keys)
+	if err != nil {
+		return o, err
+	}
+	d := json.NewDecoder(bytes.NewReader(rest))
+	d.DisallowUnknownFields()
+	return o, d.Decode(&o)
+}
 
 // later lists algorithms of the original that are understood and not built yet.
 var later = []string{"binarization", "const_sparsity", "filter_pruning", "magnitude_sparsity", "rb_sparsity"}
