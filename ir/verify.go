@@ -14,12 +14,14 @@ func Verify(g *Graph) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("verify: "+format, args...)) }
 	defined := map[*Value]bool{}
+	var order []*Value // of definition
 	ids := map[int]string{}
 	define := func(v *Value) {
 		if defined[v] {
 			bad("value %q is defined twice", v.Name)
 		}
 		defined[v] = true
+		order = append(order, v)
 		if other, ok := ids[v.ID]; ok || v.ID < 0 || v.ID >= g.nextVal {
 			bad("value %q has the ID %d of %q", v.Name, v.ID, other)
 		}
@@ -72,7 +74,7 @@ func Verify(g *Graph) error {
 			}
 		}
 	}
-	for v := range defined { // order does not matter: errors are only counted here
+	for _, v := range order {
 		for _, u := range v.uses {
 			if u.Port >= len(u.Node.In) || u.Node.In[u.Port] != v {
 				bad("value %q has a stale consumer %q", v.Name, u.Node.Name)

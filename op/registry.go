@@ -75,14 +75,14 @@ func Of(o ir.Op) (Def, bool) {
 }
 
 // New makes an operator from its kind and its exported fields in JSON, as
-// printed graphs have them. Unknown fields are errors.
+// printed graphs have them: fields that are absent are zero, whatever a file's
+// default is. Unknown fields are errors.
 func New(kind string, attrs []byte) (ir.Op, error) {
 	for _, d := range defs {
 		if d.Kind() != kind {
 			continue
 		}
 		v := reflect.New(reflect.TypeOf(d.Op))
-		v.Elem().Set(reflect.ValueOf(d.Op))
 		if len(attrs) > 0 {
 			dec := json.NewDecoder(strings.NewReader(string(attrs)))
 			dec.DisallowUnknownFields()

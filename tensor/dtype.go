@@ -70,6 +70,20 @@ func ParseDType(s string) (DType, error) {
 	return Invalid, fmt.Errorf("unknown element type %q", s)
 }
 
+// MarshalText returns the name, for JSON; Invalid is an error.
+func (d DType) MarshalText() ([]byte, error) {
+	if _, err := ParseDType(d.String()); err != nil {
+		return nil, err
+	}
+	return []byte(d.String()), nil
+}
+
+// UnmarshalText is the inverse of [DType.MarshalText].
+func (d *DType) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDType(string(text))
+	return err
+}
+
 // Bits returns the width of one element in a file: 4 for Int4, 32 for
 // Float32, 0 for String.
 func (d DType) Bits() int {
