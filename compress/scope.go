@@ -15,7 +15,7 @@ import (
 // Scopes are the ignored and target scopes of an algorithm or of one of its
 // groups. An entry names operators in one of these ways:
 //
-//	{re}conv[12]                     regular expression, searched in the node name and the path
+//	{re}conv[12]                     regular expression, searched in the node name, the path and the scope
 //	/layer1/layer1.0/conv1/Conv      node name, or a prefix of it ending before a "/"
 //	layer1.0.conv1                   path, or a prefix of it ending before a "."
 //	layer1.0.conv1.weight            name of a weight or of a result
@@ -88,8 +88,9 @@ func MatchAny(entries Entries, n *ir.Node) bool {
 func Match(entry string, n *ir.Node) bool {
 	path := Path(n)
 	if re, ok := strings.CutPrefix(entry, "{re}"); ok {
-		r, err := regexp.Compile(re)
-		return err == nil && (r.MatchString(n.Name) || r.MatchString(path) || slices.ContainsFunc(valueNames(n), r.MatchString))
+		r, err := regexp.Compile(anyClass.ReplaceAllString(rootClass.ReplaceAllString(re, "$1"), `\w*\[`))
+		return err == nil && (r.MatchString(n.Name) || r.MatchString(path) || slices.ContainsFunc(valueNames(n), r.MatchString) ||
+			slices.ContainsFunc(scopes(path, n.Op.Kind()), r.MatchString))
 	}
 	if entry == "" {
 		return false
@@ -183,6 +184,60 @@ func parseScope(s string) (path, kind string) {
 		}
 	}
 	return strings.Join(attrs, "."), kind
+}
+
+// anyClass is the class before an attribute in a regular expression for scopes.
+// Graphs do not know classes, so any will do.
+var (
+	anyClass  = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*\\\[`)
+	rootClass = regexp.MustCompile(`^\^?[A-Za-z_][A-Za-z0-9_]*/([A-Za-z_][A-Za-z0-9_]*\\\[)`)
+)
+
+// scopes returns what NNCF could print for a node, without classes:
+// [layer1]/[0]/[conv1]/conv2d_0.
+func scopes(path, kind string) []string {
+	s := ""
+	if path != "" {
+		s = "[" + strings.ReplaceAll(path, ".", "]/[") + "]/"
+	}
+	out := []string{s + kind + "_0"}
+	for _, name := range torchNames[kind] {
+		out = append(out, s+name+"_0")
+	}
+	return out
+}
+
+// torchNames are the operator names in PyTorch graphs by ONNX kind.
+var torchNames = map[string][]string{
+	"Add":                {"__add__", "__iadd__", "__radd__", "add"},
+	"AveragePool":        {"avg_pool2d", "avg_pool3d"},
+	"BatchNormalization": {"batch_norm"},
+	"Clip":               {"hardtanh", "clamp"},
+	"Concat":             {"cat"},
+	"Conv":               {"conv1d", "conv2d", "conv3d"},
+	"ConvTranspose":      {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"},
+	"Div":                {"__truediv__", "__idiv__", "div"},
+	"Elu":                {"elu", "elu_"},
+	"Flatten":            {"flatten"},
+	"Gather":             {"embedding"},
+	"Gelu":               {"gelu"},
+	"Gemm":               {"linear", "addmm"},
+	"GlobalAveragePool":  {"adaptive_avg_pool2d", "adaptive_avg_pool3d"},
+	"HardSigmoid":        {"hardsigmoid"},
+	"HardSwish":          {"hardswish"},
+	"LayerNormalization": {"layer_norm"},
+	"LeakyRelu":          {"leaky_relu"},
+	"MatMul":             {"linear", "matmul", "bmm", "__matmul__"},
+	"MaxPool":            {"max_pool2d", "max_pool3d"},
+	"Mul":                {"__mul__", "__imul__", "__rmul__", "mul"},
+	"PRelu":              {"prelu"},
+	"ReduceMean":         {"mean"},
+	"Relu":               {"relu", "relu_", "RELU"},
+	"Reshape":            {"reshape", "view"},
+	"Sigmoid":            {"sigmoid"},
+	"Softmax":            {"softmax"},
+	"Sub":                {"__sub__", "__isub__", "__rsub__", "sub"},
+	"Tanh":               {"tanh"},
 }
 
 // opAlias folds the operator names of PyTorch graphs and ONNX kinds together.

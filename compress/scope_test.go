@@ -47,6 +47,9 @@ func TestMatch(t *testing.T) {
 		{"ResNet/Sequential[layer1]/BasicBlock[0]/NNCFConv2d[conv1]/conv2d_0", true, false},
 		{"ResNet/Sequential[layer1]/BasicBlock[0]/__add___0", false, true},
 		{"BasicBlock[1]", false, false},
+		{`{re}ResNet/Sequential\[layer1\]/BasicBlock\[0\]/NNCFConv2d\[conv1\]`, true, false},
+		{`{re}Sequential\[layer1\]/BasicBlock\[0\]/NNCFConv2d\[conv[12]\]`, true, false},
+		{"{re}.*layer1.*__add__.*", false, true},
 	} {
 		if got := Match(c.entry, conv); got != c.conv {
 			t.Errorf("Match(%q, conv) = %v, want %v", c.entry, got, c.conv)
