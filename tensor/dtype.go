@@ -70,16 +70,15 @@ func ParseDType(s string) (DType, error) {
 	return Invalid, fmt.Errorf("unknown element type %q", s)
 }
 
-// MarshalText returns the name, for JSON; Invalid is an error.
-func (d DType) MarshalText() ([]byte, error) {
-	if _, err := ParseDType(d.String()); err != nil {
-		return nil, err
-	}
-	return []byte(d.String()), nil
-}
+// MarshalText returns the name, for JSON.
+func (d DType) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText is the inverse of [DType.MarshalText].
 func (d *DType) UnmarshalText(text []byte) (err error) {
+	if string(text) == Invalid.String() {
+		*d = Invalid
+		return nil
+	}
 	*d, err = ParseDType(string(text))
 	return err
 }
