@@ -447,7 +447,7 @@ TEXT ·gradStatsAVX512(SB), NOSPLIT, $0-176
 	JZ           done26
 
 vectors29:
-	CMPQ    R8, $0x00000020
+	CMPQ    R8, $0x00000040
 	JL      vector27
 	MOVQ    sumG_base+0(FP), DI
 	VMOVUPS (DI)(SI*4), Z2
@@ -457,41 +457,81 @@ vectors29:
 	VMOVUPS 64(DI)(SI*4), Z4
 	MOVQ    sumGX_base+24(FP), DI
 	VMOVUPS 64(DI)(SI*4), Z5
+	MOVQ    sumG_base+0(FP), DI
+	VMOVUPS 128(DI)(SI*4), Z6
+	MOVQ    sumGX_base+24(FP), DI
+	VMOVUPS 128(DI)(SI*4), Z7
+	MOVQ    sumG_base+0(FP), DI
+	VMOVUPS 192(DI)(SI*4), Z8
+	MOVQ    sumGX_base+24(FP), DI
+	VMOVUPS 192(DI)(SI*4), Z9
 	MOVQ    SI, DI
 
 row30:
-	VMOVUPS   (CX)(DI*4), Z6
-	VMOVUPS   (AX)(DI*4), Z7
+	VMOVUPS   (CX)(DI*4), Z10
+	VMOVUPS   (AX)(DI*4), Z11
 	MOVQ      scale_base+120(FP), R9
 	MOVQ      shift_base+144(FP), R10
-	VMULPS    (R9)(SI*4), Z7, Z7
-	VADDPS    (R10)(SI*4), Z7, Z7
-	VCMPPS    $0x1e, Z0, Z7, K1
-	VCMPPS    $0x11, Z1, Z7, K2
+	VMULPS    (R9)(SI*4), Z11, Z11
+	VADDPS    (R10)(SI*4), Z11, Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
 	KANDW     K1, K2, K1
-	VMOVUPS.Z Z6, K1, Z6
-	VMOVUPS   (AX)(DI*4), Z7
-	VADDPS    Z6, Z2, Z2
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   (AX)(DI*4), Z11
+	VADDPS    Z10, Z2, Z2
 	MOVQ      mean_base+96(FP), R9
-	VSUBPS    (R9)(SI*4), Z7, Z7
-	VMULPS    Z6, Z7, Z6
-	VADDPS    Z6, Z3, Z3
-	VMOVUPS   64(CX)(DI*4), Z6
-	VMOVUPS   64(AX)(DI*4), Z7
+	VSUBPS    (R9)(SI*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z3, Z3
+	VMOVUPS   64(CX)(DI*4), Z10
+	VMOVUPS   64(AX)(DI*4), Z11
 	MOVQ      scale_base+120(FP), R9
 	MOVQ      shift_base+144(FP), R10
-	VMULPS    64(R9)(SI*4), Z7, Z7
-	VADDPS    64(R10)(SI*4), Z7, Z7
-	VCMPPS    $0x1e, Z0, Z7, K1
-	VCMPPS    $0x11, Z1, Z7, K2
+	VMULPS    64(R9)(SI*4), Z11, Z11
+	VADDPS    64(R10)(SI*4), Z11, Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
 	KANDW     K1, K2, K1
-	VMOVUPS.Z Z6, K1, Z6
-	VMOVUPS   64(AX)(DI*4), Z7
-	VADDPS    Z6, Z4, Z4
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   64(AX)(DI*4), Z11
+	VADDPS    Z10, Z4, Z4
 	MOVQ      mean_base+96(FP), R9
-	VSUBPS    64(R9)(SI*4), Z7, Z7
-	VMULPS    Z6, Z7, Z6
-	VADDPS    Z6, Z5, Z5
+	VSUBPS    64(R9)(SI*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z5, Z5
+	VMOVUPS   128(CX)(DI*4), Z10
+	VMOVUPS   128(AX)(DI*4), Z11
+	MOVQ      scale_base+120(FP), R9
+	MOVQ      shift_base+144(FP), R10
+	VMULPS    128(R9)(SI*4), Z11, Z11
+	VADDPS    128(R10)(SI*4), Z11, Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
+	KANDW     K1, K2, K1
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   128(AX)(DI*4), Z11
+	VADDPS    Z10, Z6, Z6
+	MOVQ      mean_base+96(FP), R9
+	VSUBPS    128(R9)(SI*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z7, Z7
+	VMOVUPS   192(CX)(DI*4), Z10
+	VMOVUPS   192(AX)(DI*4), Z11
+	MOVQ      scale_base+120(FP), R9
+	MOVQ      shift_base+144(FP), R10
+	VMULPS    192(R9)(SI*4), Z11, Z11
+	VADDPS    192(R10)(SI*4), Z11, Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
+	KANDW     K1, K2, K1
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   192(AX)(DI*4), Z11
+	VADDPS    Z10, Z8, Z8
+	MOVQ      mean_base+96(FP), R9
+	VSUBPS    192(R9)(SI*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z9, Z9
 	ADDQ      DX, DI
 	CMPQ      DI, BX
 	JL        row30
@@ -503,8 +543,16 @@ row30:
 	VMOVUPS   Z4, 64(DI)(SI*4)
 	MOVQ      sumGX_base+24(FP), DI
 	VMOVUPS   Z5, 64(DI)(SI*4)
-	ADDQ      $0x00000020, SI
-	SUBQ      $0x00000020, R8
+	MOVQ      sumG_base+0(FP), DI
+	VMOVUPS   Z6, 128(DI)(SI*4)
+	MOVQ      sumGX_base+24(FP), DI
+	VMOVUPS   Z7, 128(DI)(SI*4)
+	MOVQ      sumG_base+0(FP), DI
+	VMOVUPS   Z8, 192(DI)(SI*4)
+	MOVQ      sumGX_base+24(FP), DI
+	VMOVUPS   Z9, 192(DI)(SI*4)
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000040, R8
 	JMP       vectors29
 
 vector27:
@@ -605,7 +653,7 @@ TEXT ·gradStatsJoinAVX512(SB), NOSPLIT, $0-176
 	JZ           done33
 
 vectors36:
-	CMPQ    R10, $0x00000020
+	CMPQ    R10, $0x00000040
 	JL      vector34
 	MOVQ    sumG_base+0(FP), R9
 	VMOVUPS (R9)(R8*4), Z2
@@ -615,35 +663,69 @@ vectors36:
 	VMOVUPS 64(R9)(R8*4), Z4
 	MOVQ    sumGX_base+24(FP), R9
 	VMOVUPS 64(R9)(R8*4), Z5
+	MOVQ    sumG_base+0(FP), R9
+	VMOVUPS 128(R9)(R8*4), Z6
+	MOVQ    sumGX_base+24(FP), R9
+	VMOVUPS 128(R9)(R8*4), Z7
+	MOVQ    sumG_base+0(FP), R9
+	VMOVUPS 192(R9)(R8*4), Z8
+	MOVQ    sumGX_base+24(FP), R9
+	VMOVUPS 192(R9)(R8*4), Z9
 	MOVQ    R8, R9
 
 row37:
-	VMOVUPS   (CX)(R9*4), Z6
-	VMOVUPS   (DX)(R9*4), Z7
-	VCMPPS    $0x1e, Z0, Z7, K1
-	VCMPPS    $0x11, Z1, Z7, K2
+	VMOVUPS   (CX)(R9*4), Z10
+	VMOVUPS   (DX)(R9*4), Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
 	KANDW     K1, K2, K1
-	VMOVUPS.Z Z6, K1, Z6
-	VMOVUPS   (AX)(R9*4), Z7
-	VMOVUPS   Z6, (BX)(R9*4)
-	VADDPS    Z6, Z2, Z2
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   (AX)(R9*4), Z11
+	VMOVUPS   Z10, (BX)(R9*4)
+	VADDPS    Z10, Z2, Z2
 	MOVQ      mean_base+144(FP), R11
-	VSUBPS    (R11)(R8*4), Z7, Z7
-	VMULPS    Z6, Z7, Z6
-	VADDPS    Z6, Z3, Z3
-	VMOVUPS   64(CX)(R9*4), Z6
-	VMOVUPS   64(DX)(R9*4), Z7
-	VCMPPS    $0x1e, Z0, Z7, K1
-	VCMPPS    $0x11, Z1, Z7, K2
+	VSUBPS    (R11)(R8*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z3, Z3
+	VMOVUPS   64(CX)(R9*4), Z10
+	VMOVUPS   64(DX)(R9*4), Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
 	KANDW     K1, K2, K1
-	VMOVUPS.Z Z6, K1, Z6
-	VMOVUPS   64(AX)(R9*4), Z7
-	VMOVUPS   Z6, 64(BX)(R9*4)
-	VADDPS    Z6, Z4, Z4
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   64(AX)(R9*4), Z11
+	VMOVUPS   Z10, 64(BX)(R9*4)
+	VADDPS    Z10, Z4, Z4
 	MOVQ      mean_base+144(FP), R11
-	VSUBPS    64(R11)(R8*4), Z7, Z7
-	VMULPS    Z6, Z7, Z6
-	VADDPS    Z6, Z5, Z5
+	VSUBPS    64(R11)(R8*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z5, Z5
+	VMOVUPS   128(CX)(R9*4), Z10
+	VMOVUPS   128(DX)(R9*4), Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
+	KANDW     K1, K2, K1
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   128(AX)(R9*4), Z11
+	VMOVUPS   Z10, 128(BX)(R9*4)
+	VADDPS    Z10, Z6, Z6
+	MOVQ      mean_base+144(FP), R11
+	VSUBPS    128(R11)(R8*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z7, Z7
+	VMOVUPS   192(CX)(R9*4), Z10
+	VMOVUPS   192(DX)(R9*4), Z11
+	VCMPPS    $0x1e, Z0, Z11, K1
+	VCMPPS    $0x11, Z1, Z11, K2
+	KANDW     K1, K2, K1
+	VMOVUPS.Z Z10, K1, Z10
+	VMOVUPS   192(AX)(R9*4), Z11
+	VMOVUPS   Z10, 192(BX)(R9*4)
+	VADDPS    Z10, Z8, Z8
+	MOVQ      mean_base+144(FP), R11
+	VSUBPS    192(R11)(R8*4), Z11, Z11
+	VMULPS    Z10, Z11, Z10
+	VADDPS    Z10, Z9, Z9
 	ADDQ      SI, R9
 	CMPQ      R9, DI
 	JL        row37
@@ -655,8 +737,16 @@ row37:
 	VMOVUPS   Z4, 64(R9)(R8*4)
 	MOVQ      sumGX_base+24(FP), R9
 	VMOVUPS   Z5, 64(R9)(R8*4)
-	ADDQ      $0x00000020, R8
-	SUBQ      $0x00000020, R10
+	MOVQ      sumG_base+0(FP), R9
+	VMOVUPS   Z6, 128(R9)(R8*4)
+	MOVQ      sumGX_base+24(FP), R9
+	VMOVUPS   Z7, 128(R9)(R8*4)
+	MOVQ      sumG_base+0(FP), R9
+	VMOVUPS   Z8, 192(R9)(R8*4)
+	MOVQ      sumGX_base+24(FP), R9
+	VMOVUPS   Z9, 192(R9)(R8*4)
+	ADDQ      $0x00000040, R8
+	SUBQ      $0x00000040, R10
 	JMP       vectors36
 
 vector34:

@@ -79,14 +79,13 @@ func check(acc, n int) {
 }
 
 // step returns how many of the elements left a kernel that sums per channel
-// should take at once, and the width of its rows: whole periods (a few if they
-// are long, so that the rows are read as parallel streams), then what is left.
+// should take at once, and the width of its rows. The kernel walks a few
+// columns down all rows of a call, then the next few: so the rows are whole
+// periods that fit the first-level cache, or eight long ones, which are read as
+// parallel streams. The order of summation is the same for any step.
 func step(p, left int) (n, width int) {
-	switch {
-	case left < p:
+	if left < p {
 		return left, left
-	case p > 512:
-		return min(left/p, 8) * p, p
 	}
-	return left / p * p, p
+	return min(left/p, max(8, 2048/p)) * p, p
 }

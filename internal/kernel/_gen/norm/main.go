@@ -94,7 +94,7 @@ func write(g *vec.Gen) {
 		}
 		g.ColumnsKernel(vec.Columns{Name: "gradStats" + suffix, Doc: "adds g' and g'·(x-mean), the mask recomputed from x.",
 			Signature: "func(" + acc + ", g, x, mean, scale, shift []float32, lo, hi float32" + params + ")",
-			In:        "x g", Far: farAll, Acc: accParams, Scalars: "lo hi", Block: min(block, 2),
+			In:        "x g", Far: farAll, Acc: accParams, Scalars: "lo hi", Block: block,
 			Body: func(g *vec.Gen, acc []vec.Reg) {
 				gm := pass(g, g.In("g"), g.MulAdd(g.In("x"), g.P("scale"), g.P("shift")), acc)
 				sums(g, acc, gm, g.In("x"))
@@ -105,7 +105,7 @@ func write(g *vec.Gen) {
 		}
 		g.ColumnsKernel(vec.Columns{Name: "gradStatsJoin" + suffix, Doc: "adds g' and g'·(x-mean), the mask from z, and stores g'.",
 			Signature: "func(" + acc + ", dz, g, z, x, mean []float32, lo, hi float32" + params + ")",
-			In:        "x g z", Out: "dz", Far: farJoin, Acc: accParams, Scalars: "lo hi", Block: min(block, 2),
+			In:        "x g z", Out: "dz", Far: farJoin, Acc: accParams, Scalars: "lo hi", Block: block,
 			Body: func(g *vec.Gen, acc []vec.Reg) {
 				gm := pass(g, g.In("g"), g.In("z"), acc)
 				x := g.In("x") // before dz is stored: it may be x
