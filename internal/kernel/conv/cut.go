@@ -5,8 +5,8 @@ const (
 	// block it should stay in a second-level cache of 512 KB.
 	windowFloats = 48 << 10
 	// wantTasks is how many tasks a pass is cut into if it is large enough:
-	// an even load for 16 threads.
-	wantTasks = 32
+	// an even load for 32 threads.
+	wantTasks = 64
 	// minTaskMACs keeps a task above the cost of handing it out, some 10 µs.
 	minTaskMACs = 1 << 20
 )

@@ -42,24 +42,34 @@ func TestPlan_regions(t *testing.T) {
 			t.Run(fmt.Sprintf("impl=%s/%s", set.Name, c.name), func(t *testing.T) {
 				k := newWork(t, c.g, Options{Kernels: set})
 				k.run(ascending, Fusion{}) // packs the weights
+				nan := float32(math.NaN())
 				check := func(what string, tasks, channels int, out []float32, run func(int), region func(int) Region) {
-					seen := make([]bool, len(out))
+					for j := range out {
+						out[j] = nan
+					}
+					covered := 0
 					for i := range tasks {
-						for j := range out {
-							out[j] = float32(math.NaN())
-						}
 						run(i)
 						r := region(i)
-						for j, v := range out {
-							in := j/channels >= r.P0 && j/channels < r.P1 && j%channels >= r.C0 && j%channels < r.C1
-							if wrote := v == v; wrote != in {
-								t.Fatalf("%s: task %d of %d: wrote[%d] = %v, region %+v", what, i, tasks, j, wrote, r)
+						// the region is written, and becomes NaN again; nothing else is
+						for p := r.P0; p < r.P1; p++ {
+							for c := r.C0; c < r.C1; c++ {
+								if v := &out[p*channels+c]; *v != *v {
+									t.Fatalf("%s: task %d of %d, region %+v: [%d,%d] not written", what, i, tasks, r, p, c)
+								} else {
+									*v = nan
+								}
 							}
-							seen[j] = seen[j] || in
+						}
+						covered += (r.P1 - r.P0) * (r.C1 - r.C0)
+						for j, v := range out {
+							if v == v {
+								t.Fatalf("%s: task %d of %d, region %+v: wrote [%d,%d]", what, i, tasks, r, j/channels, j%channels)
+							}
 						}
 					}
-					if slices.Contains(seen, false) {
-						t.Errorf("%s: the regions of %d tasks leave gaps", what, tasks)
+					if covered != len(out) {
+						t.Errorf("%s: regions of %d tasks cover %d of %d", what, tasks, covered, len(out))
 					}
 				}
 				g := k.p.Geometry()

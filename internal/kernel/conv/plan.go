@@ -21,8 +21,8 @@ type Options struct {
 }
 
 // A Loader computes part of the input of a convolution instead of copying it:
-// dst are the elements at, at+1, … of the input tensor. It is called with
-// whole pixels of one row, possibly several times for the same elements, and
+// dst are the elements at, at+1, … of the input tensor, whole pixels that
+// follow each other. It may be called several times for the same elements, and
 // by several tasks at once.
 type Loader func(dst []float32, at int)
 

@@ -26,7 +26,7 @@ type weights struct {
 }
 
 const (
-	maxSlots = 16
+	maxSlots = 32
 	// slotMACs is how many multiplications must stand behind each partial sum
 	// so that adding up the slots stays below a few percent of the work.
 	slotMACs = 1024

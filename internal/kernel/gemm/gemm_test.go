@@ -49,7 +49,7 @@ func TestRun(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 1))
 	shapes := []Shape{
 		{M: 1, N: 1, K: 1}, {M: 0, N: 3, K: 2}, {M: 3, N: 0, K: 2}, {M: 3, N: 2, K: 0}, {M: 7, N: 10, K: 64}, {M: 128, N: 10, K: 64},
-		{M: 1, N: 1000, K: 77}, {M: 13, N: 33, K: 1030}, {M: 64, N: 64, K: 16}, {M: 50, N: 17, K: 513}, {M: 300, N: 40, K: 200}, {M: 9, N: 300, K: 700},
+		{M: 1, N: 1000, K: 77}, {M: 7, N: 33, K: 1030}, {M: 64, N: 64, K: 16}, {M: 50, N: 17, K: 513}, {M: 150, N: 40, K: 100}, {M: 9, N: 100, K: 600},
 	}
 	for i := range 16 {
 		shapes = append(shapes, Shape{M: 1 + rng.IntN(49), N: i * 3, K: 1 + rng.IntN(40)})
