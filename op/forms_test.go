@@ -1,7 +1,10 @@
 package op_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +78,7 @@ func formCases() []formCase {
 		{name: "shape range", op: op.Shape{Start: 1, End: ptr(-1)}, in: ts{x}, since: 15},
 		{name: "size", op: op.Size{}, in: ts{x}},
 		{name: "constant of shape", op: op.ConstantOfShape{DType: tensor.Int64, Int: 1 << 60}, in: ts{n(2, 3)}, since: 9},
+		{name: "constant of shape infinite", op: op.ConstantOfShape{Float: op.Real(math.Inf(-1))}, in: ts{n(2, 3)}, since: 9},
 		{name: "reshape", op: op.Reshape{}, in: ts{x, n(0, -1)}},
 		{name: "reshape zero", op: op.Reshape{AllowZero: true}, in: ts{tensor.New(tensor.Float32, 0, 3), n(3, 0)}, since: 14},
 		{name: "flatten", op: op.Flatten{Axis: -1}, in: ts{x}},
@@ -270,6 +274,24 @@ func viaFile(n *ir.Node, x *tensor.Tensor, opset int) ([]*tensor.Tensor, error) 
 		}
 	}
 	return o.(ir.Evaluator).Eval(args)
+}
+
+// Printed attributes read back as the same operator.
+func TestNew(t *testing.T) {
+	for _, c := range formCases() {
+		text, err := json.Marshal(c.op)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		got, err := op.New(c.op.Kind(), []byte(text))
+		if err != nil || !reflect.DeepEqual(got, c.op) {
+			t.Errorf("%s: got %#v (%v) from %s, want %#v", c.name, got, err, text, c.op)
+		}
+	}
+	if o, err := op.New("Clip", []byte(`{"Min":0}`)); err == nil {
+		t.Errorf("unknown field: got %#v, want an error", o)
+	}
 }
 
 // The operators of other families have tests of their own; all of ours are in

@@ -1,8 +1,12 @@
 package op
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -120,8 +124,26 @@ func (Size) EvalDims(in []*ir.Value) ([]ir.Dim, bool) {
 // https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html
 type ConstantOfShape struct {
 	DType tensor.DType
-	Float float64
+	Float Real
 	Int   int64
+}
+
+// Real is a number that JSON can hold even if it is infinite or not a number.
+type Real float64
+
+// MarshalJSON writes what JSON has no numbers for as a string.
+func (r Real) MarshalJSON() ([]byte, error) {
+	if f := float64(r); !math.IsInf(f, 0) && !math.IsNaN(f) {
+		return json.Marshal(f)
+	}
+	return json.Marshal(strconv.FormatFloat(float64(r), 'g', -1, 64))
+}
+
+// UnmarshalJSON is the inverse of MarshalJSON.
+func (r *Real) UnmarshalJSON(b []byte) error {
+	f, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
+	*r = Real(f)
+	return err
 }
 
 var (
@@ -192,7 +214,7 @@ func (c ConstantOfShape) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	if d := c.dtype(); d == tensor.String {
 		return nil, errors.New("value: got string elements, want numbers")
 	} else if d.IsFloat() {
-		return one(pick(fromFloats(d, []float64{c.Float}), shape, make([]int, tensor.Shape(shape).Numel()))), nil
+		return one(pick(fromFloats(d, []float64{float64(c.Float)}), shape, make([]int, tensor.Shape(shape).Numel()))), nil
 	}
 	return one(pick(fromInts(c.dtype(), []int{int(c.Int)}), shape, make([]int, tensor.Shape(shape).Numel()))), nil
 }
@@ -237,7 +259,7 @@ func decodeConstantOfShape(d *Decoder) ir.Op {
 			d.Errorf("value: %v", err)
 			return c
 		}
-		c.Float = f[0]
+		c.Float = Real(f[0])
 		return c
 	}
 	n, err := t.Ints()
@@ -253,7 +275,7 @@ func encodeConstantOfShape(e *Encoder) {
 	e.MinOpset(9)
 	c := e.Node.Op.(ConstantOfShape)
 	if c.dtype().IsFloat() {
-		e.Set("value", fromFloats(c.dtype(), []float64{c.Float}, 1))
+		e.Set("value", fromFloats(c.dtype(), []float64{float64(c.Float)}, 1))
 		return
 	}
 	e.Set("value", fromInts(c.dtype(), []int{int(c.Int)}, 1))
