@@ -43,6 +43,10 @@ func (o Binary) ScalarLeft(dst []float32, a float32, b []float32) {
 func (o Binary) Channels(dst, a, p []float32) {
 	_ = a[:len(dst)]
 	checkPeriod(len(dst), len(p), len(p))
+	if len(p) == 1 {
+		active.scalar[o](dst, a, p[0])
+		return
+	}
 	active.channels[o](dst, a, p)
 }
 
@@ -50,6 +54,10 @@ func (o Binary) Channels(dst, a, p []float32) {
 func (o Binary) ChannelsLeft(dst, p, b []float32) {
 	_ = b[:len(dst)]
 	checkPeriod(len(dst), len(p), len(p))
+	if len(p) == 1 {
+		active.scalarLeft[o](dst, b, p[0])
+		return
+	}
 	active.channelsLeft[o](dst, b, p)
 }
 

@@ -82,5 +82,9 @@ func (o Grad2) Run(dx, g, x []float32, a, b float32) {
 func PReluGrad(dx, g, x, slope []float32) {
 	_, _ = g[:len(dx)], x[:len(dx)]
 	checkPeriod(len(dx), len(slope), len(slope))
+	if len(slope) == 1 {
+		active.grad1[LeakyReluGrad](dx, g, x, slope[0])
+		return
+	}
 	active.preluGrad(dx, g, x, slope)
 }

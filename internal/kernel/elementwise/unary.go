@@ -85,6 +85,10 @@ func (o Unary2) Run(dst, x []float32, a, b float32) {
 func ScaleShiftChannels(dst, x, scale, shift []float32) {
 	_ = x[:len(dst)]
 	checkPeriod(len(dst), len(scale), len(shift))
+	if len(scale) == 1 {
+		active.unary2[ScaleShift](dst, x, scale[0], shift[0])
+		return
+	}
 	active.scaleShift(dst, x, scale, shift)
 }
 
@@ -92,6 +96,10 @@ func ScaleShiftChannels(dst, x, scale, shift []float32) {
 func PRelu(dst, x, slope []float32) {
 	_ = x[:len(dst)]
 	checkPeriod(len(dst), len(slope), len(slope))
+	if len(slope) == 1 {
+		active.unary1[LeakyRelu](dst, x, slope[0])
+		return
+	}
 	active.prelu(dst, x, slope)
 }
 

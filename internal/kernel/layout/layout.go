@@ -50,6 +50,7 @@ func CopyRows(dst []float32, dstStride int, src []float32, srcStride, rows, cols
 	if cols <= 16 { // a call of memmove costs more than the row
 		for r := range rows {
 			d, s := dst[r*dstStride:][:cols], src[r*srcStride:][:cols]
+			//lint:ignore S1001 the point is not to call copy
 			for i, v := range s {
 				d[i] = v
 			}

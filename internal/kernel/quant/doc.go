@@ -22,7 +22,7 @@
 //
 // Channels-last activations, and weights packed with output channels innermost:
 // [Forward] and [Backward]; the grid's slices are walked with the data and
-// start again at their end (see package period; per tensor is C = 1). Tensors
+// start again at their end (see package period). Per tensor is one entry. Tensors
 // whose channel is not innermost, such as OIHW weights: [ForwardRows] and
 // [BackwardRows], one grid entry per row.
 //

@@ -3,15 +3,20 @@ package quant
 import "fmt"
 
 // Forward sets dst[i] to x[i] rounded to grid entry i mod g.Len(). dst may be x.
+// One entry is the fast form of a quantizer per tensor.
 func Forward(dst, x []float32, g Grid) {
 	g.check()
 	_ = x[:len(dst)]
+	if g.Len() == 1 {
+		active.forwardRow(dst, x, g.Low[0], g.High[0], g.Scale[0], g.Zero[0])
+		return
+	}
 	active.forward(dst, x, g.Low, g.High, g.Scale, g.Zero)
 }
 
 // BlockLen is the largest number of elements one call of Backward should cover
 // for a grid of the given length, so that a float32 lane adds up at most 1024
-// terms. Cut a tensor into blocks of this length, whatever the number of workers.
+// terms (64 for one entry). Cut a tensor into blocks of this length, whatever the number of workers.
 func BlockLen(gridLen int) int { return max(gridLen, 65536/gridLen*gridLen) }
 
 // SumsLen is the length of the partial sums of one block.
@@ -26,8 +31,13 @@ func Backward(dx, dy, x []float32, g Grid, sums []float32) {
 	if len(sums) != SumsLen(g.Len()) {
 		panic(fmt.Sprintf("quant: sums of length %d, want %d", len(sums), SumsLen(g.Len())))
 	}
-	clear(sums)
 	p := g.Len()
+	if p == 1 {
+		s := backwardOne(dx, dy, x, g.Low[0], g.High[0], g.Scale[0], g.Zero[0])
+		sums[0], sums[1], sums[2] = float32(s.Inside), float32(s.Above), float32(s.Below)
+		return
+	}
+	clear(sums)
 	inside, above, below := sums[:p], sums[p:2*p], sums[2*p:]
 	for at := 0; at < len(dx); {
 		n, w := step(p, len(dx)-at)
@@ -97,24 +107,29 @@ func BackwardRows(dx, dy, x []float32, row int, g Grid, first int, sums []Sums) 
 		return
 	}
 	_ = sums[:len(dx)/row]
-	var inside, above, below [rowLanes]float32
 	c := first % g.Len()
 	for r := range len(dx) / row {
-		var s Sums
-		for lo := r * row; lo < (r+1)*row; lo += rowBlock {
-			hi := min(lo+rowBlock, (r+1)*row)
-			active.backwardRow(dx[lo:hi], dy[lo:hi], x[lo:hi], g.Low[c], g.High[c], g.Scale[c], g.Zero[c], noescape(&inside), noescape(&above), noescape(&below))
-			for l := range rowLanes {
-				s.Inside += float64(inside[l])
-				s.Above += float64(above[l])
-				s.Below += float64(below[l])
-			}
-		}
-		sums[r] = s
+		lo, hi := r*row, (r+1)*row
+		sums[r] = backwardOne(dx[lo:hi], dy[lo:hi], x[lo:hi], g.Low[c], g.High[c], g.Scale[c], g.Zero[c])
 		if c++; c == g.Len() {
 			c = 0
 		}
 	}
+}
+
+// backwardOne is the gradient for a slice that has one grid.
+func backwardOne(dx, dy, x []float32, low, high, scale, zero float32) (s Sums) {
+	var inside, above, below [rowLanes]float32
+	for lo := 0; lo < len(dx); lo += rowBlock {
+		hi := min(lo+rowBlock, len(dx))
+		active.backwardRow(dx[lo:hi], dy[lo:hi], x[lo:hi], low, high, scale, zero, noescape(&inside), noescape(&above), noescape(&below))
+		for l := range min(rowLanes, hi-lo) {
+			s.Inside += float64(inside[l])
+			s.Above += float64(above[l])
+			s.Below += float64(below[l])
+		}
+	}
+	return s
 }
 
 func checkRows(n, row int) {

@@ -122,11 +122,17 @@ func TestBackward_AgainstFloat64(t *testing.T) {
 		}
 		var got [1]Sums
 		Fold(got[:], parts, 64)
+		single := make([]float32, SumsLen(1))
+		Backward(dx, dy, x, one, single)
+		y, y64 := make([]float32, n), make([]float32, n)
+		Forward(y, x, one)
+		Forward(y64, x, grid)
+		testkit.SameBits(t, "one entry", y, y64)
 		var row [1]Sums
 		BackwardRows(dx, dy, x, n, one, 0, row[:])
 		// 1024 float32 additions per lane: n·ε times the sum of magnitudes.
 		bound := func(s float64) float64 { return 1024 * 0x1p-24 * s }
-		for name, g := range map[string]Sums{"channels": got[0], "rows": row[0]} {
+		for name, g := range map[string]Sums{"channels": got[0], "rows": row[0], "one": {float64(single[0]), float64(single[1]), float64(single[2])}} {
 			if math.Abs(g.Inside-want.Inside) > bound(scale.Inside) || math.Abs(g.Above-want.Above) > bound(scale.Above) || math.Abs(g.Below-want.Below) > bound(scale.Below) {
 				t.Errorf("%s: sums %+v, want %+v", name, g, want)
 			}

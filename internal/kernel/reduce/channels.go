@@ -10,6 +10,10 @@ func BlockLen(accLen int) int { return max(32, min(1024, 65536/max(1, accLen))) 
 // SumChannels adds x[i] to acc[i mod len(acc)].
 func SumChannels(acc, x []float32) {
 	check(len(acc), len(x))
+	if len(acc) == 1 {
+		acc[0] += float32(Sum(x))
+		return
+	}
 	for at := 0; at < len(x); {
 		n, w := step(len(acc), len(x)-at)
 		end := at + n
@@ -27,6 +31,10 @@ func SumSquaresChannels(acc, x []float32) {
 func DotChannels(acc, x, y []float32) {
 	check(len(acc), len(x))
 	_ = y[:len(x)]
+	if len(acc) == 1 {
+		acc[0] += float32(Dot(x, y))
+		return
+	}
 	for at := 0; at < len(x); {
 		n, w := step(len(acc), len(x)-at)
 		end := at + n
@@ -64,6 +72,11 @@ func MaxChannels(acc, x []float32) {
 func MinMaxChannels(lo, hi, x []float32) {
 	check(len(lo), len(x))
 	_ = hi[:len(lo)]
+	if len(lo) == 1 {
+		l, h := MinMax(x)
+		lo[0], hi[0] = min(lo[0], l), max(hi[0], h)
+		return
+	}
 	for at := 0; at < len(x); {
 		n, w := step(len(lo), len(x)-at)
 		end := at + n

@@ -8,7 +8,8 @@
 //	          the lanes are added in float64 by halves (lane l += lane l+32, …),
 //	          and blocks are added in order
 //	channels  element i is added to acc[i mod len(acc)] in order of i; acc is a
-//	          period of the channels (package period), folded by the caller
+//	          period of the channels (package period), folded by the caller. An
+//	          accumulator of length 1 gets the sum of the slice
 //
 // A channel sum over more than about a thousand periods should be cut into
 // blocks with an accumulator each, folded in float64 in order: [BlockLen].

@@ -38,7 +38,7 @@ func SumSquaresAbout(x []float32, m float32) float64 {
 	return s
 }
 
-// Dot returns Σ x[i]·y[i].
+// Dot returns Σ x[i]·y[i], i < len(x).
 func Dot(x, y []float32) float64 {
 	y = y[:len(x)]
 	var acc [lanes]float32
