@@ -46,7 +46,13 @@ func newObserver(r Range, q *Quantizer, l layout) observer {
 	lo, hi := r.percentiles()
 	switch r.name() {
 	case "mean_min_max":
-		return &means{extremes: e, of: func(x []float32) (float64, float64) { return minMax(x) }}
+		return &means{extremes: e, of: func(x []float32) (float64, float64) {
+			l, h := minMax(x)
+			if q.Mode == Symmetric {
+				h = max(math.Abs(l), math.Abs(h))
+			}
+			return l, h
+		}}
 	case "mean_percentile":
 		return &means{extremes: e, of: func(x []float32) (float64, float64) { return percentilesOf(x, lo, hi) }}
 	case "percentile":
@@ -147,16 +153,10 @@ func (m *mixed) batch(x []float32, samples int) {
 
 func (m *mixed) again() bool { return false }
 
-// bounds of a symmetric value are those of its magnitude: what is negative is
-// decided by the lowest value of all, how far it reaches by the mean.
 func (m *mixed) bounds() (low, high []float64) {
 	h := m.sumHigh / float64(m.n)
 	if m.symmetric {
-		l := 0.0
-		if m.low < 0 {
-			l = -h
-		}
-		return []float64{l}, []float64{h}
+		return []float64{m.low}, []float64{h}
 	}
 	return []float64{m.sumLow / float64(m.n)}, []float64{h}
 }

@@ -20,12 +20,14 @@ const (
 
 // Range says how the ranges of quantizers are initialised. Type is one of
 //
-//	mixed_min_max    (default) per tensor: the mean over samples of each sample's
-//	                 maximum, of |x| if symmetric, and of its minimum if asymmetric;
-//	                 per channel and for weights: min_max. Does not depend on the
-//	                 batch size.
+//	mixed_min_max    (default) one range per tensor: the highest of a symmetric
+//	                 quantizer is the mean over samples of each sample's largest
+//	                 |x|, its lowest that of all values; of an asymmetric one both
+//	                 are means over samples. Per channel and for weights: min_max.
+//	                 Does not depend on the batch size.
 //	min_max          the extremes of all values
-//	mean_min_max     the mean over batches of each batch's extremes
+//	mean_min_max     the mean over batches of each batch's extremes, the highest of
+//	                 |x| if symmetric
 //	percentile       percentiles of all values, interpolated, exact
 //	mean_percentile  the mean over batches of each batch's percentiles
 //	threesigma       median ± 3·1.4826·MAD of all values that are not zero, where
