@@ -78,39 +78,29 @@ func Benchmark(b *testing.B) {
 					p.PackBackward(i, wpt, w)
 				}
 			}
-			run := func(pass string, f func(), check []float32) {
+			run := func(pass string, steps int, f func(int), check []float32) {
 				b.Run(fmt.Sprintf("impl=%s/pass=%s/shape=%s", set.Name, pass, name), func(b *testing.B) {
 					setup()
-					tiletest.Report(b, set, g.MACs(), f)
+					tiletest.Report(b, set, g.MACs(), steps, f)
 					if v := check; len(v) > 0 && math.IsNaN(float64(v[len(v)-1])) {
 						b.Error("the result is NaN")
 					}
 				})
 			}
-			run("f", func() {
-				for i := range s.ForwardTasks {
-					p.Forward(i, scratch, x, wp, Fusion{}, y)
-				}
-			}, y)
-			run("d", func() {
-				for i := range s.BackwardDataTasks {
-					p.BackwardData(i, scratch, dy, wpt, Fusion{}, dx)
-				}
-			}, dx)
-			run("w", func() {
-				for i := range s.BackwardWeightsTasks {
+			run("f", s.ForwardTasks, func(i int) { p.Forward(i, scratch, x, wp, Fusion{}, y) }, y)
+			run("d", s.BackwardDataTasks, func(i int) { p.BackwardData(i, scratch, dy, wpt, Fusion{}, dx) }, dx)
+			run("w", s.BackwardWeightsTasks+s.ReduceTasks, func(i int) {
+				if i < s.BackwardWeightsTasks {
 					p.BackwardWeights(i, scratch, x, dy, parts)
-				}
-				for i := range s.ReduceTasks {
-					p.ReduceWeights(i, parts, dw, nil)
+				} else {
+					p.ReduceWeights(i-s.BackwardWeightsTasks, parts, dw, nil)
 				}
 			}, dw)
-			run("pack", func() {
-				for i := range s.PackForwardTasks {
+			run("pack", s.PackForwardTasks+s.PackBackwardTasks, func(i int) {
+				if i < s.PackForwardTasks {
 					p.PackForward(i, wp, w)
-				}
-				for i := range s.PackBackwardTasks {
-					p.PackBackward(i, wpt, w)
+				} else {
+					p.PackBackward(i-s.PackForwardTasks, wpt, w)
 				}
 			}, wp)
 		}

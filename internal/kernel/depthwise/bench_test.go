@@ -27,26 +27,19 @@ func Benchmark(b *testing.B) {
 			scratch := make([]float32, s.BackwardWeightsScratch)
 			p.PackForward(wp, w)
 			p.PackBackward(wpt, w)
-			run := func(pass string, f func()) {
+			run := func(pass string, steps int, f func(int)) {
 				b.Run(fmt.Sprintf("impl=%s/pass=%s/shape=%dx%d@%d_k%ds%d", set.Name, pass, c.n, c.c, c.hw, c.k, c.s), func(b *testing.B) {
-					tiletest.Report(b, peak, g.MACs(), f)
+					tiletest.Report(b, peak, g.MACs(), steps, f)
 				})
 			}
-			run("f", func() {
-				for i := range s.ForwardTasks {
-					p.Forward(i, x, wp, Fusion{}, y)
-				}
-			})
-			run("d", func() {
-				for i := range s.BackwardDataTasks {
-					p.BackwardData(i, dy, wpt, Fusion{}, dx)
-				}
-			})
-			run("w", func() {
-				for i := range s.BackwardWeightsTasks {
+			run("f", s.ForwardTasks, func(i int) { p.Forward(i, x, wp, Fusion{}, y) })
+			run("d", s.BackwardDataTasks, func(i int) { p.BackwardData(i, dy, wpt, Fusion{}, dx) })
+			run("w", s.BackwardWeightsTasks+1, func(i int) {
+				if i < s.BackwardWeightsTasks {
 					p.BackwardWeights(i, scratch, x, dy, parts)
+				} else {
+					p.ReduceWeights(parts, w, nil)
 				}
-				p.ReduceWeights(parts, w, nil)
 			})
 		}
 	}

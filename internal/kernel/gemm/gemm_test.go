@@ -197,18 +197,16 @@ func Benchmark(b *testing.B) {
 			}
 			x, w, c, pb := make([]float32, s.M*s.K), make([]float32, s.K*s.N), make([]float32, s.M*s.N), make([]float32, p.Sizes().PackedB)
 			name := fmt.Sprintf("impl=%s/shape=%dx%dx%d_%t_%t", set.Name, s.M, s.N, s.K, s.TransA, s.TransB)
-			run := func() {
-				for i := range p.Sizes().Tasks {
-					p.Run(i, x, pb, Fusion{}, c)
-				}
-			}
-			b.Run(name, func(b *testing.B) { tiletest.Report(b, set, s.MACs(), run) })
+			packs, tasks := p.Sizes().PackBTasks, p.Sizes().Tasks
+			run := func(i int) { p.Run(i, x, pb, Fusion{}, c) }
+			b.Run(name, func(b *testing.B) { tiletest.Report(b, set, s.MACs(), tasks, run) })
 			b.Run(name+"_pack", func(b *testing.B) {
-				tiletest.Report(b, set, s.MACs(), func() {
-					for i := range p.Sizes().PackBTasks {
+				tiletest.Report(b, set, s.MACs(), packs+tasks, func(i int) {
+					if i < packs {
 						p.PackB(i, pb, w)
+					} else {
+						run(i - packs)
 					}
-					run()
 				})
 			})
 		}

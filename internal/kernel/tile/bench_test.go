@@ -26,7 +26,7 @@ func BenchmarkDot(b *testing.B) {
 					a := tile.DotArgs{X0: ptr(x, 0), X1: ptr(x, half*16), XS: 64, W: ptr(w, 0), Seg: unsafe.Pointer(&seg[0]), NSeg: 3, Run: run,
 						Y0: ptr(y, 0), Y1: ptr(y, min(half, mr-1)*nr), YS: 4 * nr, Tail: s.Lanes}
 					rep := 1<<20/(mr*nr*3*run) + 1
-					tiletest.Report(b, s, rep*mr*nr*3*run, func() {
+					tiletest.Report(b, s, rep*mr*nr*3*run, 1, func(int) {
 						for range rep {
 							s.Dot(mr, nv, &a)
 						}
@@ -51,7 +51,7 @@ func BenchmarkOuter(b *testing.B) {
 					x, y, d := make([]float32, p*16+mr), make([]float32, p*nr), make([]float32, mr*nr)
 					a := tile.OuterArgs{X: ptr(x, 0), XS: 64, Y: ptr(y, 0), YS: 4 * nr, P: p, R: 1, B: 1, D: ptr(d, 0), DS: 4 * nr, Tail: s.Lanes}
 					rep := 1<<20/(mr*nr*p) + 1
-					tiletest.Report(b, s, rep*mr*nr*p, func() {
+					tiletest.Report(b, s, rep*mr*nr*p, 1, func(int) {
 						for range rep {
 							s.Outer(mr, nv, &a)
 						}
