@@ -69,12 +69,9 @@ func lowerMaxPoolGrad(c *compiler, n *ir.Node) error {
 	}
 	x, dy, dx := c.in(n.In[0], channelsLast), c.in(n.In[1], channelsLast), c.out(n.Out[0], channelsLast)
 	xn, yn := xs[1:].Numel(), ys[1:].Numel()
-	y := c.temp(ys.Numel()) // the maxima, computed again
 	c.emitPool(n, "maximum gradient", []*slot{x, dy}, dx, func(t int, src [][]float32, dst []float32) {
-		yt := image(y.mem, t, yn)
-		pooling.Max(yt, nil, image(src[0], t, xn), w, 0, w.OH)
-		pooling.MaxGradRecompute(image(dst, t, xn), image(src[1], t, yn), image(src[0], t, xn), yt, w)
-	}, y)
+		pooling.MaxGradRecompute(image(dst, t, xn), image(src[1], t, yn), image(src[0], t, xn), w)
+	})
 	return nil
 }
 

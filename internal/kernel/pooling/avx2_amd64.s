@@ -351,6 +351,147 @@ DATA c00000001<>+24(SB)/4, $0x00000001
 DATA c00000001<>+28(SB)/4, $0x00000001
 GLOBL c00000001<>(SB), RODATA|NOPTR, $32
 
+// func maxScatterAVX2(dx []float32, g []float32, x []float32, rows int, cols int, rowStep int, colStep int)
+// Requires: AVX, AVX2
+TEXT ·maxScatterAVX2(SB), NOSPLIT, $0-104
+	MOVQ    x_base+48(FP), AX
+	MOVQ    rows+72(FP), SI
+	MOVQ    cols+80(FP), DI
+	MOVQ    rowStep+88(FP), R8
+	MOVQ    colStep+96(FP), R9
+	SHLQ    $0x02, R8
+	SHLQ    $0x02, R9
+	MOVQ    g_base+24(FP), R10
+	MOVQ    dx_base+0(FP), R11
+	SUBQ    AX, R11
+	MOVQ    g_len+32(FP), R12
+	VMOVUPS c00000001<>+0(SB), Y0
+	XORQ    R13, R13
+
+vector23:
+	CMPQ    R12, $0x00000008
+	JL      tail24
+	LEAQ    (AX)(R13*4), CX
+	VMOVUPS (CX), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	LEAQ    (AX)(R13*4), R14
+	MOVQ    SI, DX
+
+row26:
+	MOVQ R14, CX
+	MOVQ DI, BX
+
+col27:
+	VMOVUPS   (CX), Y4
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VCMPPS    $0x00, Y1, Y1, Y6
+	VANDPS    Y6, Y5, Y5
+	VCMPPS    $0x1e, Y1, Y4, Y6
+	VORPS     Y6, Y5, Y5
+	VBLENDVPS Y5, Y4, Y1, Y1
+	VMOVAPS   Y1, Y1
+	VBLENDVPS Y5, Y2, Y3, Y3
+	VMOVAPS   Y3, Y3
+	VPADDD    Y0, Y2, Y2
+	ADDQ      R9, CX
+	DECQ      BX
+	JNZ       col27
+	ADDQ      R8, R14
+	DECQ      DX
+	JNZ       row26
+	VMOVUPS   (R10)(R13*4), Y1
+	VXORPS    Y2, Y2, Y2
+	VMOVAPS   Y2, Y2
+	LEAQ      (AX)(R13*4), R14
+	MOVQ      SI, DX
+
+row28:
+	MOVQ R14, CX
+	MOVQ DI, BX
+
+col29:
+	VMOVUPS   (CX)(R11*1), Y4
+	VPCMPEQD  Y2, Y3, Y5
+	VADDPS    Y1, Y4, Y6
+	VBLENDVPS Y5, Y6, Y4, Y4
+	VMOVUPS   Y4, (CX)(R11*1)
+	VPADDD    Y0, Y2, Y2
+	ADDQ      R9, CX
+	DECQ      BX
+	JNZ       col29
+	ADDQ      R8, R14
+	DECQ      DX
+	JNZ       row28
+	ADDQ      $0x00000008, R13
+	SUBQ      $0x00000008, R12
+	JMP       vector23
+
+tail24:
+	TESTQ      R12, R12
+	JZ         end25
+	LEAQ       lanes<>+32(SB), CX
+	MOVQ       R12, DX
+	NEGQ       DX
+	VMOVUPS    (CX)(DX*4), Y1
+	LEAQ       (AX)(R13*4), CX
+	VMASKMOVPS (CX), Y1, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	LEAQ       (AX)(R13*4), R14
+	MOVQ       SI, DX
+
+row30:
+	MOVQ R14, CX
+	MOVQ DI, BX
+
+col31:
+	VMASKMOVPS (CX), Y1, Y5
+	VCMPPS     $0x03, Y5, Y5, Y6
+	VCMPPS     $0x00, Y2, Y2, Y7
+	VANDPS     Y7, Y6, Y6
+	VCMPPS     $0x1e, Y2, Y5, Y7
+	VORPS      Y7, Y6, Y6
+	VBLENDVPS  Y6, Y5, Y2, Y2
+	VMOVAPS    Y2, Y2
+	VBLENDVPS  Y6, Y3, Y4, Y4
+	VMOVAPS    Y4, Y4
+	VPADDD     Y0, Y3, Y3
+	ADDQ       R9, CX
+	DECQ       BX
+	JNZ        col31
+	ADDQ       R8, R14
+	DECQ       DX
+	JNZ        row30
+	VMASKMOVPS (R10)(R13*4), Y1, Y2
+	VXORPS     Y3, Y3, Y3
+	VMOVAPS    Y3, Y3
+	LEAQ       (AX)(R13*4), AX
+	MOVQ       SI, DX
+
+row32:
+	MOVQ AX, CX
+	MOVQ DI, BX
+
+col33:
+	VMASKMOVPS (CX)(R11*1), Y1, Y5
+	VPCMPEQD   Y3, Y4, Y6
+	VADDPS     Y2, Y5, Y7
+	VBLENDVPS  Y6, Y7, Y5, Y5
+	VMASKMOVPS Y5, Y1, (CX)(R11*1)
+	VPADDD     Y0, Y3, Y3
+	ADDQ       R9, CX
+	DECQ       BX
+	JNZ        col33
+	ADDQ       R8, AX
+	DECQ       DX
+	JNZ        row32
+	ADDQ       R12, R13
+
+end25:
+	VZEROUPPER
+	RET
+
 // func addWhereAVX2(dx []float32, g []float32, idx []uint8, tap uint8)
 // Requires: AVX, AVX2
 TEXT ·addWhereAVX2(SB), NOSPLIT, $0-73
@@ -386,9 +527,9 @@ TEXT ·addScaledAVX2(SB), NOSPLIT, $0-52
 	VBROADCASTSS scale+48(FP), Y0
 	XORQ         BX, BX
 
-vectors26:
+vectors37:
 	CMPQ    DX, $0x00000020
-	JL      vector23
+	JL      vector34
 	VMOVUPS (CX)(BX*4), Y1
 	VMOVUPS (AX)(BX*4), Y2
 	VMULPS  Y0, Y2, Y2
@@ -411,11 +552,11 @@ vectors26:
 	VMOVUPS Y1, 96(CX)(BX*4)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000020, DX
-	JMP     vectors26
+	JMP     vectors37
 
-vector23:
+vector34:
 	CMPQ    DX, $0x00000008
-	JL      tail24
+	JL      tail35
 	VMOVUPS (CX)(BX*4), Y1
 	VMOVUPS (AX)(BX*4), Y2
 	VMULPS  Y0, Y2, Y2
@@ -423,11 +564,11 @@ vector23:
 	VMOVUPS Y1, (CX)(BX*4)
 	ADDQ    $0x00000008, BX
 	SUBQ    $0x00000008, DX
-	JMP     vector23
+	JMP     vector34
 
-tail24:
+tail35:
 	TESTQ      DX, DX
-	JZ         end25
+	JZ         end36
 	LEAQ       lanes<>+32(SB), SI
 	MOVQ       DX, DI
 	NEGQ       DI
@@ -439,6 +580,6 @@ tail24:
 	VMASKMOVPS Y0, Y1, (CX)(BX*4)
 	ADDQ       DX, BX
 
-end25:
+end36:
 	VZEROUPPER
 	RET

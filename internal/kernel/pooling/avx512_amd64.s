@@ -334,6 +334,146 @@ DATA c00000001<>+56(SB)/4, $0x00000001
 DATA c00000001<>+60(SB)/4, $0x00000001
 GLOBL c00000001<>(SB), RODATA|NOPTR, $64
 
+// func maxScatterAVX512(dx []float32, g []float32, x []float32, rows int, cols int, rowStep int, colStep int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·maxScatterAVX512(SB), NOSPLIT, $0-104
+	MOVQ    x_base+48(FP), AX
+	MOVQ    rows+72(FP), SI
+	MOVQ    cols+80(FP), DI
+	MOVQ    rowStep+88(FP), R8
+	MOVQ    colStep+96(FP), R9
+	SHLQ    $0x02, R8
+	SHLQ    $0x02, R9
+	MOVQ    g_base+24(FP), R10
+	MOVQ    dx_base+0(FP), R11
+	SUBQ    AX, R11
+	MOVQ    g_len+32(FP), R12
+	VMOVUPS c00000001<>+0(SB), Z0
+	XORQ    R13, R13
+
+vector23:
+	CMPQ    R12, $0x00000010
+	JL      tail24
+	LEAQ    (AX)(R13*4), CX
+	VMOVUPS (CX), Z1
+	VXORPS  Z2, Z2, Z2
+	VXORPS  Z3, Z3, Z3
+	LEAQ    (AX)(R13*4), R14
+	MOVQ    SI, DX
+
+row26:
+	MOVQ R14, CX
+	MOVQ DI, BX
+
+col27:
+	VMOVUPS   (CX), Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VCMPPS    $0x00, Z1, Z1, K2
+	KANDW     K1, K2, K1
+	VCMPPS    $0x1e, Z1, Z4, K2
+	KORW      K1, K2, K1
+	VBLENDMPS Z4, Z1, K1, Z5
+	VMOVAPS   Z5, Z1
+	VBLENDMPS Z2, Z3, K1, Z6
+	VMOVAPS   Z6, Z3
+	VPADDD    Z0, Z2, Z2
+	ADDQ      R9, CX
+	DECQ      BX
+	JNZ       col27
+	ADDQ      R8, R14
+	DECQ      DX
+	JNZ       row26
+	VMOVUPS   (R10)(R13*4), Z1
+	VXORPS    Z2, Z2, Z2
+	VMOVAPS   Z2, Z2
+	LEAQ      (AX)(R13*4), R14
+	MOVQ      SI, DX
+
+row28:
+	MOVQ R14, CX
+	MOVQ DI, BX
+
+col29:
+	VMOVUPS   (CX)(R11*1), Z4
+	VPCMPEQD  Z2, Z3, K1
+	VADDPS    Z1, Z4, Z11
+	VBLENDMPS Z11, Z4, K1, Z7
+	VMOVUPS   Z7, (CX)(R11*1)
+	VPADDD    Z0, Z2, Z2
+	ADDQ      R9, CX
+	DECQ      BX
+	JNZ       col29
+	ADDQ      R8, R14
+	DECQ      DX
+	JNZ       row28
+	ADDQ      $0x00000010, R13
+	SUBQ      $0x00000010, R12
+	JMP       vector23
+
+tail24:
+	TESTQ     R12, R12
+	JZ        end25
+	MOVL      $0xffffffff, CX
+	BZHIL     R12, CX, CX
+	KMOVW     CX, K1
+	LEAQ      (AX)(R13*4), CX
+	VMOVUPS.Z (CX), K1, Z1
+	VXORPS    Z2, Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	LEAQ      (AX)(R13*4), R14
+	MOVQ      SI, DX
+
+row30:
+	MOVQ R14, CX
+	MOVQ DI, BX
+
+col31:
+	VMOVUPS.Z (CX), K1, Z4
+	VCMPPS    $0x03, Z4, Z4, K2
+	VCMPPS    $0x00, Z1, Z1, K3
+	KANDW     K2, K3, K2
+	VCMPPS    $0x1e, Z1, Z4, K3
+	KORW      K2, K3, K2
+	VBLENDMPS Z4, Z1, K2, Z8
+	VMOVAPS   Z8, Z1
+	VBLENDMPS Z2, Z3, K2, Z9
+	VMOVAPS   Z9, Z3
+	VPADDD    Z0, Z2, Z2
+	ADDQ      R9, CX
+	DECQ      BX
+	JNZ       col31
+	ADDQ      R8, R14
+	DECQ      DX
+	JNZ       row30
+	VMOVUPS.Z (R10)(R13*4), K1, Z1
+	VXORPS    Z2, Z2, Z2
+	VMOVAPS   Z2, Z2
+	LEAQ      (AX)(R13*4), AX
+	MOVQ      SI, DX
+
+row32:
+	MOVQ AX, CX
+	MOVQ DI, BX
+
+col33:
+	VMOVUPS.Z (CX)(R11*1), K1, Z4
+	VPCMPEQD  Z2, Z3, K2
+	VADDPS    Z1, Z4, Z5
+	VBLENDMPS Z5, Z4, K2, Z10
+	VMOVUPS   Z10, K1, (CX)(R11*1)
+	VPADDD    Z0, Z2, Z2
+	ADDQ      R9, CX
+	DECQ      BX
+	JNZ       col33
+	ADDQ      R8, AX
+	DECQ      DX
+	JNZ       row32
+	ADDQ      R12, R13
+
+end25:
+	VZEROUPPER
+	RET
+
 // func addWhereAVX512(dx []float32, g []float32, idx []uint8, tap uint8)
 // Requires: AVX, AVX512F
 TEXT ·addWhereAVX512(SB), NOSPLIT, $0-73
@@ -368,9 +508,9 @@ TEXT ·addScaledAVX512(SB), NOSPLIT, $0-52
 	VBROADCASTSS scale+48(FP), Z0
 	XORQ         BX, BX
 
-vectors26:
+vectors37:
 	CMPQ    DX, $0x00000040
-	JL      vector23
+	JL      vector34
 	VMOVUPS (CX)(BX*4), Z1
 	VMOVUPS (AX)(BX*4), Z2
 	VMULPS  Z0, Z2, Z2
@@ -393,11 +533,11 @@ vectors26:
 	VMOVUPS Z1, 192(CX)(BX*4)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000040, DX
-	JMP     vectors26
+	JMP     vectors37
 
-vector23:
+vector34:
 	CMPQ    DX, $0x00000010
-	JL      tail24
+	JL      tail35
 	VMOVUPS (CX)(BX*4), Z1
 	VMOVUPS (AX)(BX*4), Z2
 	VMULPS  Z0, Z2, Z2
@@ -405,11 +545,11 @@ vector23:
 	VMOVUPS Z1, (CX)(BX*4)
 	ADDQ    $0x00000010, BX
 	SUBQ    $0x00000010, DX
-	JMP     vector23
+	JMP     vector34
 
-tail24:
+tail35:
 	TESTQ     DX, DX
-	JZ        end25
+	JZ        end36
 	MOVL      $0xffffffff, SI
 	BZHIL     DX, SI, SI
 	KMOVW     SI, K1
@@ -420,6 +560,6 @@ tail24:
 	VMOVUPS   Z0, K1, (CX)(BX*4)
 	ADDQ      DX, BX
 
-end25:
+end36:
 	VZEROUPPER
 	RET

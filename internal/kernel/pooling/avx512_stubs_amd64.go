@@ -19,6 +19,11 @@ func averageAVX512(y []float32, x []float32, rows int, cols int, rowStep int, co
 //go:noescape
 func maxIndexAVX512(y []float32, idx []uint8, x []float32, rows int, cols int, rowStep int, colStep int, tap int, tapRow int)
 
+// maxScatterAVX512 adds g per channel where x, and dx alike, has the largest of a window.
+//
+//go:noescape
+func maxScatterAVX512(dx []float32, g []float32, x []float32, rows int, cols int, rowStep int, colStep int)
+
 // addWhereAVX512 is dx += idx == tap ? g : 0, for whole vectors of channels.
 //
 //go:noescape

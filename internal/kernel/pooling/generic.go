@@ -33,6 +33,22 @@ func maxIndexGeneric(y []float32, idx []uint8, x []float32, rows, cols, rowStep,
 	}
 }
 
+func maxScatterGeneric(dx, g, x []float32, rows, cols, rowStep, colStep int) {
+	for c, u := range g {
+		best, at := x[c], c
+		for row := range rows {
+			i := row*rowStep + c
+			for range cols {
+				if v := x[i]; v > best || v != v && best == best {
+					best, at = v, i
+				}
+				i += colStep
+			}
+		}
+		dx[at] += u
+	}
+}
+
 func averageGeneric(y, x []float32, rows, cols, rowStep, colStep int, scale float32) {
 	for c := range y {
 		var total float32
@@ -66,10 +82,11 @@ func addScaledGeneric(dx, g []float32, scale float32) {
 }
 
 var generic = variant{
-	name:      "generic",
-	max:       maxGeneric,
-	maxIndex:  maxIndexGeneric,
-	average:   averageGeneric,
-	addWhere:  addWhereGeneric,
-	addScaled: addScaledGeneric,
+	name:       "generic",
+	max:        maxGeneric,
+	maxIndex:   maxIndexGeneric,
+	maxScatter: maxScatterGeneric,
+	average:    averageGeneric,
+	addWhere:   addWhereGeneric,
+	addScaled:  addScaledGeneric,
 }

@@ -64,34 +64,23 @@ func MaxGrad(dx, g []float32, idx []uint8, w Window, row0, row1 int) {
 	}
 }
 
-// MaxGradRecompute computes the whole dx of one image without a stored index:
-// each gradient goes to the first pixel of its window that equals y (or is NaN
-// if y is). x and y are those of the forward pass.
-func MaxGradRecompute(dx, g, x, y []float32, w Window) {
+// MaxGradRecompute computes the whole dx of one image from the input x alone:
+// it looks for the first winner of each window again. Windows overlap in dx, so
+// an image is one task; where an index was stored, MaxGrad splits further.
+func MaxGradRecompute(dx, g, x []float32, w Window) {
 	w = w.withDefaults()
-	w.check(len(x), len(y))
-	_, _ = dx[:len(x)], g[:w.OH*w.OW*w.C]
+	w.check(len(x), len(g))
+	n := w.H * w.W * w.C
+	dx = dx[:n]
+	clear(dx)
 	c := w.C
-	clear(dx[:w.H*w.W*c])
+	rowStep, colStep := w.DH*w.W*c, w.DW*c
 	for oy := range w.OH {
 		ky0, ky1 := w.rowTaps(oy)
 		for ox := range w.OW {
 			kx0, kx1 := w.colTaps(ox)
-			o := (oy*w.OW + ox) * c
-			base := ((oy*w.SH-w.PT)*w.W + ox*w.SW - w.PL) * c
-			for ch := range c {
-				m := y[o+ch]
-			search:
-				for ky := ky0; ky < ky1; ky++ {
-					for kx := kx0; kx < kx1; kx++ {
-						i := base + (ky*w.DH*w.W+kx*w.DW)*c + ch
-						if v := x[i]; v == m || v != v && m != m {
-							dx[i] += g[o+ch]
-							break search
-						}
-					}
-				}
-			}
+			from := ((oy*w.SH-w.PT+ky0*w.DH)*w.W + ox*w.SW - w.PL + kx0*w.DW) * c
+			active.maxScatter(dx[from:], g[(oy*w.OW+ox)*c:][:c], x[from:n], ky1-ky0, kx1-kx0, rowStep, colStep)
 		}
 	}
 }

@@ -37,6 +37,9 @@ func TestVariants(t *testing.T) {
 				testkit.SameKernel(t, rng, "max "+what, []int{c, n}, special,
 					func(b [][]float32) { generic.max(b[0], b[1], rows, cols, rowStep, colStep) },
 					func(b [][]float32) { v.max(b[0], b[1], rows, cols, rowStep, colStep) })
+				testkit.SameKernel(t, rng, "maxScatter "+what, []int{n, c, n}, special,
+					func(b [][]float32) { generic.maxScatter(b[0], b[1], b[2], rows, cols, rowStep, colStep) },
+					func(b [][]float32) { v.maxScatter(b[0], b[1], b[2], rows, cols, rowStep, colStep) })
 				testkit.SameKernel(t, rng, "average "+what, []int{c, n}, special,
 					func(b [][]float32) { generic.average(b[0], b[1], rows, cols, rowStep, colStep, 0.3) },
 					func(b [][]float32) { v.average(b[0], b[1], rows, cols, rowStep, colStep, 0.3) })
@@ -145,7 +148,8 @@ func TestMax(t *testing.T) {
 				MaxGrad(dx, g, idx, w, 0, w.H/2)
 				MaxGrad(dx, g, idx, w, w.H/2, w.H)
 				testkit.SameBits(t, "dx", dx, wantDX)
-				MaxGradRecompute(dx, g, x, y, w)
+				testkit.Fill(rng, dx, 1, false)
+				MaxGradRecompute(dx, g, x, w)
 				testkit.SameBits(t, "dx recomputed", dx, wantDX)
 			})
 		}
@@ -248,6 +252,7 @@ func BenchmarkPooling(b *testing.B) {
 	max3 := Window{H: 112, W: 112, C: 64, OH: 56, OW: 56, KH: 3, KW: 3, SH: 2, SW: 2, PT: 1, PL: 1, PB: 1, PR: 1}
 	avg2 := Window{H: 32, W: 32, C: 128, OH: 16, OW: 16, KH: 2, KW: 2, SH: 2, SW: 2}
 	global := Global(7, 7, 1280)
+	other := make([]float32, max3.H*max3.W*max3.C)
 	for _, c := range []struct {
 		name string
 		w    Window
@@ -256,6 +261,7 @@ func BenchmarkPooling(b *testing.B) {
 		{"Max", max3, func(w Window, x, y []float32, idx []uint8) { Max(y, nil, x, w, 0, w.OH) }},
 		{"MaxIndex", max3, func(w Window, x, y []float32, idx []uint8) { Max(y, idx, x, w, 0, w.OH) }},
 		{"MaxGrad", max3, func(w Window, x, y []float32, idx []uint8) { MaxGrad(x, y, idx, w, 0, w.H) }},
+		{"MaxGradRecompute", max3, func(w Window, x, y []float32, idx []uint8) { MaxGradRecompute(other, y, x, w) }},
 		{"Average", avg2, func(w Window, x, y []float32, idx []uint8) { Average(y, x, w, 0, w.OH) }},
 		{"AverageGrad", avg2, func(w Window, x, y []float32, idx []uint8) { AverageGrad(x, y, w, 0, w.H) }},
 		{"Global", global, func(w Window, x, y []float32, idx []uint8) { Average(y, x, w, 0, w.OH) }},

@@ -14,8 +14,9 @@ var avx512 = variant{
 	name: "avx512",
 	need: cpu.FeaturesAVX512,
 
-	max:     maxAVX512,
-	average: averageAVX512,
+	max:        maxAVX512,
+	average:    averageAVX512,
+	maxScatter: maxScatterAVX512,
 	maxIndex: func(y []float32, idx []uint8, x []float32, rows, cols, rowStep, colStep, tap, tapRow int) {
 		n := len(y) &^ 15
 		if n > 0 {
@@ -41,8 +42,9 @@ var avx2 = variant{
 	name: "avx2",
 	need: cpu.FeaturesAVX2,
 
-	max:     maxAVX2,
-	average: averageAVX2,
+	max:        maxAVX2,
+	average:    averageAVX2,
+	maxScatter: maxScatterAVX2,
 	maxIndex: func(y []float32, idx []uint8, x []float32, rows, cols, rowStep, colStep, tap, tapRow int) {
 		n := len(y) &^ 7
 		if n > 0 {

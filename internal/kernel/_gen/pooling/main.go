@@ -40,6 +40,7 @@ func write(g *vec.Gen) {
 		}
 	})
 	maxIndex(g)
+	maxScatter(g)
 	addWhere(g)
 	g.Map(vec.Map{Name: "addScaled", Doc: "is dx += g·scale.", Signature: "func(dx, g []float32, scale float32)", In: "g", Out: "dx", Scalars: "scale",
 		Body: func(g *vec.Gen) { g.Out("dx", g.Add(g.In("dx"), g.Mul(g.In("g"), g.S("scale")))) }})
@@ -178,6 +179,45 @@ func maxIndex(g *vec.Gen) {
 	g.ADDQ(U32(g.Lanes), i)
 	g.CMPQ(i, n)
 	g.JL(LabelRef("channels"))
+	g.End()
+}
+
+// maxScatter finds the largest of a window, then visits the window again to add
+// the gradient where it was found.
+func maxScatter(g *vec.Gen) {
+	g.Begin("maxScatter", "func(dx, g, x []float32, rows, cols, rowStep, colStep int)",
+		"maxScatter"+g.Suffix+" adds g per channel where x, and dx alike, has the largest of a window.")
+	w := newWin(g)
+	w.vectors = 1
+	g.Stream("g")
+	toDX := g.GP64() // from a pixel of x to that of dx, in bytes
+	g.Load(g.Param("dx").Base(), toDX)
+	g.SUBQ(w.base, toDX)
+	n := g.Load(g.Param("g").Len(), g.GP64())
+	one := g.Reg(g.Bits(1))
+	g.Blocks(n, 1, nil, func() {
+		w.index = g.Index()
+		first := g.GP64()
+		g.LEAQ(Mem{Base: w.base, Index: w.index, Scale: 4}, first)
+		acc := g.LoadAt(Mem{Base: first})
+		tap, best := g.Zero(), g.Zero()
+		w.walk(nil, func(int) {
+			x := w.load(0)
+			take := g.Both(g.Cmp(x, vec.NaN, x), g.Cmp(acc, vec.EQ, acc))
+			take = g.Either(take, g.Cmp(x, vec.GT, acc))
+			g.Move(acc, g.Select(take, x, acc))
+			g.Move(best, g.Select(take, tap, best))
+			g.VPADDD(one, tap, tap)
+		}, nil)
+		u := g.In("g")
+		g.Move(tap, g.Zero())
+		w.walk(nil, func(int) {
+			at := Mem{Base: w.at, Index: toDX, Scale: 1}
+			dx := g.LoadAt(at)
+			g.StoreAt(at, g.Select(g.EqualI(best, tap), g.Add(dx, u), dx))
+			g.VPADDD(one, tap, tap)
+		}, nil)
+	})
 	g.End()
 }
 

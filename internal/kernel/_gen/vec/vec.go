@@ -405,19 +405,7 @@ func (g *Gen) at(name string) Mem {
 }
 
 // In loads the current vector of a stream, zeros beyond its end.
-func (g *Gen) In(name string) Reg {
-	r := g.New()
-	m := g.at(name)
-	switch {
-	case g.mask == nil:
-		g.VMOVUPS(m, r)
-	case g.Wide():
-		g.VMOVUPS_Z(m, g.mask.k, r)
-	default:
-		g.VMASKMOVPS(m, g.mask.y, r)
-	}
-	return r
-}
+func (g *Gen) In(name string) Reg { return g.LoadAt(g.at(name)) }
 
 // P is In for an operand used once: it stays in memory where that is safe.
 func (g *Gen) P(name string) Op {
@@ -481,7 +469,11 @@ func (g *Gen) EqualI(a, b Reg) Mask {
 
 // Out stores the current vector of a stream.
 func (g *Gen) Out(name string, r Reg) {
-	m := g.at(name)
+	g.StoreAt(g.at(name), r)
+}
+
+// StoreAt stores a vector anywhere, up to the end of the current walk.
+func (g *Gen) StoreAt(m Mem, r Reg) {
 	switch {
 	case g.mask == nil:
 		g.VMOVUPS(r, m)
