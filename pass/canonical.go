@@ -1,6 +1,8 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
 )
@@ -22,7 +24,7 @@ func CanonicalPasses() []Pass {
 		rulePass("fold", "what is known before the graph runs becomes a constant: constant subgraphs and shape arithmetic", foldRules...),
 		rulePass("remove", "nodes that do nothing go", removeRules...),
 		rulePass("merge", "chains of operators that only move values become one", mergeRules...),
-		rulePass("fuse", "layers that exporters take apart become one node again", fuseRules...),
+		rulePass("fuse", "layers that exporters take apart become one node again", slices.Concat(fuseRules, activationRules, normRules)...),
 		{"unshare", "tensors that an exporter shared because they were equal become one for each layer", unshare},
 	}
 }
@@ -39,6 +41,10 @@ func CanonicalOrder() []Order {
 		{"fold", "unshare", "an Identity of a stored tensor is a tensor of its own, with the name that the exporter knew"},
 	}
 }
+
+// Fold runs the first passes of [Canonicalize] only: dead nodes go, and what is
+// known becomes constant. It is for graphs whose shapes were specialized.
+func Fold(g *ir.Graph, t *rewrite.Trace) error { return run(g, t, CanonicalPasses()[:2]) }
 
 func prune(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "prune", t)

@@ -13,6 +13,7 @@ import (
 var fuseRules = []rewrite.Rule{
 	{Name: "fuse-bias", Doc: "an Add of a constant per output channel behind a Conv, ConvTranspose or Gemm is its bias", Match: fuseBias},
 	{Name: "fuse-gemm", Doc: "a MatMul of a matrix with a constant one, and the Add of a vector behind it, is a Gemm", Match: fuseGemm},
+	{Name: "fuse-factors", Doc: "the factors of a Gemm become part of its constants, so that it is plain", Match: fuseFactors},
 	{Name: "fuse-pad", Doc: "a Pad with zeros in front of a Conv or a pool that pads the same way is part of it", Match: fusePad},
 	{Name: "fuse-relu-clip", Doc: "a Relu before a Clip from 0 or more, or behind any Clip, is part of the Clip", Match: fuseReluClip},
 }
@@ -143,6 +144,37 @@ func fuseGemm(p *rewrite.Patch, n *ir.Node) bool {
 	}
 	take(p, n.Out[0], p.B.Op(op.Gemm{}, m.Name, m.In[0], m.In[1], b))
 	return true
+}
+
+func fuseFactors(p *rewrite.Patch, n *ir.Node) bool {
+	o, ok := n.Op.(op.Gemm)
+	if !ok {
+		return false
+	}
+	alpha, beta := o.Factors()
+	changed := false
+	scale := func(port int, f float32, factor *float32) {
+		v := n.Input(port)
+		if f == 1 || v == nil || !isConst(v) || v.Type.DType != tensor.Float32 {
+			return
+		}
+		d := make([]float32, v.Data.Len())
+		for i, x := range v.Data.F32() {
+			d[i] = x * f
+		}
+		*factor, changed = 0, true
+		p.SetInput(n, port, replacement(p, v, ir.Constant, v.Name, tensor.From(d, v.Data.Shape()...)))
+	}
+	scale(1, alpha, &o.Alpha)
+	scale(2, beta, &o.Beta)
+	if n.Input(2) == nil && o.Beta != 0 {
+		o.Beta, changed = 0, true
+	}
+	if changed {
+		p.SetOp(n, o)
+		p.Note("%s", nodeName(n))
+	}
+	return changed
 }
 
 // spatialZeroPads returns the pads of a Pad with zeros that touches only the

@@ -12,7 +12,7 @@ import (
 )
 
 // trainedPorts returns the inputs of a node that hold what training changes:
-// weight and bias, further per-channel parameters, running statistics.
+// weight, bias, running statistics.
 func trainedPorts(n *ir.Node) []int {
 	var ports []int
 	if w, ok := n.Op.(ir.Weighted); ok {
@@ -23,21 +23,7 @@ func trainedPorts(n *ir.Node) []int {
 			}
 		}
 	}
-	for _, port := range extraPorts[n.Op.Kind()] {
-		if n.Input(port) != nil && !slices.Contains(ports, port) {
-			ports = append(ports, port)
-		}
-	}
 	return append(ports, statisticPorts(n)...)
-}
-
-// extraPorts are trained inputs, by operator, that are neither weight nor bias
-// in the sense of [ir.Weighted].
-var extraPorts = map[string][]int{
-	"PRelu":                 {1},
-	"LayerNormalization":    {1, 2},
-	"InstanceNormalization": {1, 2},
-	"GroupNormalization":    {1, 2},
 }
 
 // statisticPorts are the inputs that hold running statistics.
@@ -129,8 +115,8 @@ func isLayer(n *ir.Node) bool {
 	if !ok {
 		return false
 	}
-	v := n.Input(w.Weights(n).Weight)
-	return v != nil && v.IsStored()
+	port := w.Weights(n).Weight
+	return port >= 0 && n.Input(port) != nil && n.In[port].IsStored()
 }
 
 // scalesChannels reports whether the use is one value per channel that is

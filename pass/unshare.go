@@ -15,9 +15,11 @@ import (
 // output layer), or if the two nodes have all trained tensors in common, not
 // all of them filled with one number (the batch normalization of such a
 // convolution). Every other node beyond the first gets a copy of a
-// floating-point constant that it uses as weight, bias or statistic.
+// floating-point constant that it would train ([MarkTrainable]) or keep
+// statistics in.
 func unshare(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "unshare", t)
+	after, before := reach(g)
 	for _, v := range append([]*ir.Value(nil), g.Stored()...) {
 		if v.Kind != ir.Constant || !v.Type.DType.IsFloat() || v.Data.Len() < 2 || len(v.Uses()) < 2 {
 			continue
@@ -25,7 +27,7 @@ func unshare(g *ir.Graph, t *rewrite.Trace) error {
 		owners := []ir.Use{}
 		copies := []*ir.Value{}
 		for _, u := range append([]ir.Use(nil), v.Uses()...) {
-			if !isTrainedUse(u) {
+			if !isTrainedUse(u) && !scalesChannels(v, u, after, before) {
 				continue
 			}
 			k := 0
