@@ -155,11 +155,12 @@ func (r quantizerRecord) values() []string {
 }
 
 type goldenConfig struct {
-	Compression json.RawMessage   `json:"compression"`
-	Root        json.RawMessage   `json:"root"`
-	Batch       int               `json:"batch"`
-	Quantizers  []json.RawMessage `json:"quantizers"`
-	Absent      []string          `json:"absent_from_this_config"`
+	Compression json.RawMessage      `json:"compression"`
+	Root        json.RawMessage      `json:"root"`
+	Batch       int                  `json:"batch"`
+	Quantizers  []json.RawMessage    `json:"quantizers"`
+	Absent      []string             `json:"absent_from_this_config"`
+	Output      map[string][]float64 `json:"quantized_output_sample0"`
 }
 
 // records merges the deltas of a configuration into those of the default one.
@@ -306,7 +307,52 @@ func TestPlacement_Golden(t *testing.T) {
 						t.Errorf("extra:   %s", v)
 					}
 				}
+				compareOutput(t, g, ctrl, x, c.Output)
 			})
+		}
+	}
+}
+
+// compareOutput runs the quantized model on the first sample. Its outputs are
+// the reference implementation's to float rounding, unless an activation lies
+// so near to a rounding tie that it may have rounded to the other side there;
+// then they differ by what a step or two of one value can do.
+func compareOutput(t *testing.T, g *ir.Graph, ctrl *quantization.Controller, x *tensor.Tensor, want map[string][]float64) {
+	t.Helper()
+	intervals := ctrl.Intervals()
+	for name, w := range want {
+		list := []*ir.Value{g.Value(name)}
+		var steps []float64
+		for i, q := range ctrl.Setup().Quantizers {
+			if v := g.Value(q.Value); q.Kind == quantization.Activation && !q.PerChannel() && v != nil && v.Kind == ir.Result {
+				list, steps = append(list, v), append(steps, float64(intervals[i][0].Step))
+			}
+		}
+		err := runner{}.Run(t.Context(), g, list, calibration(x, 1).Take(1, 0), func(got []*tensor.Tensor) error {
+			sum, size := 0.0, 0.0
+			for i, v := range w {
+				sum += math.Abs(float64(got[0].F32()[i]) - v)
+				size += math.Abs(v)
+			}
+			ties := 0
+			for i, step := range steps {
+				for _, v := range got[1+i].F32() {
+					k := float64(v) / step
+					if math.Abs(math.Abs(k-math.Round(k))-0.5) < 2e-6*math.Abs(k)+1e-6 {
+						ties++
+					}
+				}
+			}
+			switch d := sum / size; {
+			case d > 1e-2, d > 1e-6 && ties == 0:
+				t.Errorf("output: mean difference %.2g of the mean magnitude, %d values near a tie", d, ties)
+			default:
+				t.Logf("output: mean difference %.2g of the mean magnitude, %d values near a tie", d, ties)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }
