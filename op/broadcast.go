@@ -2,8 +2,10 @@ package op
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // inferBroadcast is the inference of operators on any number of broadcast
@@ -73,9 +75,22 @@ func reshapeTo(b *ir.Builder, name string, g *ir.Value, t ir.Type) *ir.Value {
 	return b.Op(Reshape{AllowZero: true}, name, g, b.ConstInts(name+"/shape", t.MustShape()...))
 }
 
+// calculable reports whether lengths are computed in elements of this type.
+// Narrower ones would wrap.
+func calculable(d tensor.DType) bool { return d == tensor.Int64 || d == tensor.Int32 }
+
+// wrapped is the result d of a computation in elements of type t, unknown if
+// it does not fit.
+func wrapped(t tensor.DType, d ir.Dim) ir.Dim {
+	if t == tensor.Int32 && (d.N > math.MaxInt32 || d.N < math.MinInt32) {
+		return ir.Unknown()
+	}
+	return d
+}
+
 // zipDims applies f to the known contents of two broadcast integer operands.
 func zipDims(in []*ir.Value, f func(a, b ir.Dim) ir.Dim) ([]ir.Dim, bool) {
-	if len(in) != 2 {
+	if len(in) != 2 || !calculable(in[0].Type.DType) {
 		return nil, false
 	}
 	a, ok := in[0].ConstDims()
@@ -95,7 +110,7 @@ func zipDims(in []*ir.Value, f func(a, b ir.Dim) ir.Dim) ([]ir.Dim, bool) {
 	}
 	out := make([]ir.Dim, n)
 	for i := range out {
-		out[i] = f(a[min(i, len(a)-1)], b[min(i, len(b)-1)])
+		out[i] = wrapped(in[0].Type.DType, f(a[min(i, len(a)-1)], b[min(i, len(b)-1)]))
 	}
 	return out, true
 }

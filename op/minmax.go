@@ -153,7 +153,7 @@ func foldDims(in []*ir.Value, f func(a, b ir.Dim) ir.Dim) ([]ir.Dim, bool) {
 		return nil, false
 	}
 	for _, v := range in[1:] {
-		t := ir.Type{Dims: []ir.Dim{ir.Len(len(acc))}}
+		t := ir.Type{DType: in[0].Type.DType, Dims: []ir.Dim{ir.Len(len(acc))}}
 		if acc, ok = zipDims([]*ir.Value{{Type: t, Content: acc}, v}, f); !ok {
 			return nil, false
 		}

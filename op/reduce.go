@@ -236,12 +236,12 @@ func (r reduction) grad(b *ir.Builder, n *ir.Node, dy *ir.Value, f func(c calc, 
 // contents reduces the known content of an integer vector.
 func (r reduction) contents(in []*ir.Value, f func(a, b ir.Dim) ir.Dim) ([]ir.Dim, bool) {
 	d, ok := in[0].ConstDims()
-	if !ok || len(d) == 0 || in[0].Type.Rank() != 1 || r.NoopWithEmptyAxes {
+	if !ok || len(d) == 0 || in[0].Type.Rank() != 1 || r.NoopWithEmptyAxes || !calculable(in[0].Type.DType) {
 		return nil, false
 	}
 	acc := d[0]
 	for _, e := range d[1:] {
-		acc = f(acc, e)
+		acc = wrapped(in[0].Type.DType, f(acc, e))
 	}
 	return []ir.Dim{acc}, true
 }

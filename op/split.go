@@ -73,6 +73,9 @@ func (s Split) Infer(in []*ir.Value) ([]ir.Type, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(parts) == 0 {
+		return nil, errors.New("sizes: got none, want at least one output")
+	}
 	out := make([]ir.Type, len(parts))
 	for i, p := range parts {
 		out[i] = ir.Type{DType: x.DType, Dims: append([]ir.Dim(nil), x.Dims...)}
