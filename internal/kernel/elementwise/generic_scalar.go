@@ -5,52 +5,37 @@ import "math"
 // Products that feed a sum are converted to float32 so that no compiler fuses
 // them: all variants must round alike.
 
+// sel returns c ? a : b. On integers the compiler makes it a conditional move,
+// which random data cannot mispredict.
+func sel(c bool, a, b float32) float32 {
+	x, y := math.Float32bits(a), math.Float32bits(b)
+	if c {
+		y = x
+	}
+	return math.Float32frombits(y)
+}
+
 func add32(a, b float32) float32 { return a + b }
 func sub32(a, b float32) float32 { return a - b }
 func mul32(a, b float32) float32 { return a * b }
 func div32(a, b float32) float32 { return a / b }
 
-func min32(a, b float32) float32 {
-	if a < b || a != a {
-		return a
-	}
-	return b
-}
+func min32(a, b float32) float32 { return sel(a != a, a, sel(a < b, a, b)) }
 
-func max32(a, b float32) float32 {
-	if a > b || a != a {
-		return a
-	}
-	return b
-}
+func max32(a, b float32) float32 { return sel(a != a, a, sel(a > b, a, b)) }
 
 func abs32(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
 
 func sqrt32(x float32) float32 { return float32(math.Sqrt(float64(x))) }
 
-func relu32(x float32) float32 {
-	if x < 0 {
-		return 0
-	}
-	return x
-}
+func relu32(x float32) float32 { return sel(x < 0, 0, x) }
 
 func clip32(x, lo, hi float32) float32 {
-	if x < lo {
-		x = lo
-	}
-	if x > hi {
-		x = hi
-	}
-	return x
+	x = sel(x < lo, lo, x)
+	return sel(x > hi, hi, x)
 }
 
-func leakyRelu32(x, a float32) float32 {
-	if x < 0 {
-		return a * x
-	}
-	return x
-}
+func leakyRelu32(x, a float32) float32 { return sel(x < 0, a*x, x) }
 
 func elu32(x, a float32) float32 {
 	if x < 0 {
@@ -79,28 +64,12 @@ func geluArg32(x float32) float32 { return float32(gelu2U*x) * (1 + float32(gelu
 func geluTanh32(x float32) float32 { return x * sigmoid32(geluArg32(x)) }
 
 func absGrad32(g, x float32) float32 {
-	switch {
-	case x > 0:
-		return g
-	case x < 0:
-		return -g
-	}
-	return x // 0, or NaN
+	return sel(x > 0, g, sel(x < 0, -g, x)) // x is 0 or NaN
 }
 
-func reluGrad32(g, x float32) float32 {
-	if x > 0 {
-		return g
-	}
-	return 0
-}
+func reluGrad32(g, x float32) float32 { return sel(x > 0, g, 0) }
 
-func leakyReluGrad32(g, x, a float32) float32 {
-	if x < 0 {
-		return a * g
-	}
-	return g
-}
+func leakyReluGrad32(g, x, a float32) float32 { return sel(x < 0, a*g, g) }
 
 func eluGrad32(g, x, a float32) float32 {
 	if x < 0 {
@@ -110,28 +79,18 @@ func eluGrad32(g, x, a float32) float32 {
 }
 
 func clipGrad32(g, x, lo, hi float32) float32 {
-	if x >= lo && x <= hi {
-		return g
-	}
-	return 0
+	return sel(x >= lo, sel(x <= hi, g, 0), 0)
 }
 
 func hardSigmoidGrad32(g, x, a, b float32) float32 {
-	if y := float32(a*x) + b; y > 0 && y < 1 {
-		return a * g
-	}
-	return 0
+	y := float32(a*x) + b
+	return sel(y > 0, sel(y < 1, a*g, 0), 0)
 }
 
 func hardSwishGrad32(g, x float32) float32 {
 	d := float32(x*(1.0/3)) + 0.5
-	if x <= -3 {
-		d = 0
-	}
-	if x >= 3 {
-		d = 1
-	}
-	return g * d
+	d = sel(x <= -3, 0, d)
+	return g * sel(x >= 3, 1, d)
 }
 
 func siluGrad32(g, x float32) float32 {

@@ -5,14 +5,19 @@ import "math"
 // The plain Go variant: the definition of the batch normalization kernels.
 // Products are converted to float32 so that no compiler fuses them with a sum.
 
+// sel returns c ? a : b. On integers the compiler makes it a conditional move,
+// which random data cannot mispredict.
+func sel(c bool, a, b float32) float32 {
+	x, y := math.Float32bits(a), math.Float32bits(b)
+	if c {
+		y = x
+	}
+	return math.Float32frombits(y)
+}
+
 func clip32(x, lo, hi float32) float32 {
-	if x < lo {
-		x = lo
-	}
-	if x > hi {
-		x = hi
-	}
-	return x
+	x = sel(x < lo, lo, x)
+	return sel(x > hi, hi, x)
 }
 
 func rne32(x float32) float32 { return float32(math.RoundToEven(float64(x))) }
@@ -67,26 +72,17 @@ func applyGeneric(dst, x, res, scale, shift, resScale, resShift []float32, lo, h
 // the clip, and the quantizer's three terms.
 func maskQ(g, v, lo, hi float32, q *Grid, i int) (gm, inside, above, below float32) {
 	z := clip32(v, lo, hi)
-	switch {
-	case z < q.Low[i]:
-		below = g
-	case z > q.High[i]:
-		above = g
-	case z >= q.Low[i] && z <= q.High[i]: // not NaN
-		inside = g * (round32(z, q.Low[i], q.High[i], q.Scale[i], q.Zero[i]) - z)
-		if v > lo && v < hi {
-			gm = g
-		}
-	}
+	low, high := q.Low[i], q.High[i]
+	below, above = sel(z < low, g, 0), sel(z > high, g, 0)
+	d := g * (round32(z, low, high, q.Scale[i], q.Zero[i]) - z)
+	inside = sel(z >= low, sel(z <= high, d, 0), 0)
+	gm = sel(z >= low, sel(z <= high, maskPlain(g, v, lo, hi), 0), 0)
 	return
 }
 
 // maskPlain is maskQ without a quantizer.
 func maskPlain(g, v, lo, hi float32) float32 {
-	if v > lo && v < hi {
-		return g
-	}
-	return 0
+	return sel(v > lo, sel(v < hi, g, 0), 0)
 }
 
 func gradStatsGeneric(sumG, sumGX, g, x, mean, scale, shift []float32, lo, hi float32) {
@@ -157,8 +153,8 @@ func gradApplyGeneric(dx, g, x, a, b, c, scale, shift []float32, lo, hi float32,
 			var gm float32
 			if q != nil {
 				gm, _, _, _ = maskQ(g[i], y, lo, hi, q, i)
-			} else if y > lo && y < hi {
-				gm = g[i]
+			} else {
+				gm = maskPlain(g[i], y, lo, hi)
 			}
 			dx[i] = float32(gm*a[i]) + (float32(v*b[i]) + c[i])
 		}

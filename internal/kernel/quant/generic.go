@@ -1,29 +1,32 @@
 package quant
 
+import "math"
+
 // The plain Go variant: the definition of the kernels.
 
+// sel returns c ? a : b. On integers the compiler makes it a conditional move,
+// which random data cannot mispredict.
+func sel(c bool, a, b float32) float32 {
+	x, y := math.Float32bits(a), math.Float32bits(b)
+	if c {
+		y = x
+	}
+	return math.Float32frombits(y)
+}
+
 func round(x, low, high, scale, zero float32) float32 {
-	if x < low {
-		x = low
-	}
-	if x > high {
-		x = high
-	}
+	x = sel(x < low, low, x)
+	x = sel(x > high, high, x)
 	return rne32(float32((x-low)*scale)-zero) / scale
 }
 
 // grad returns the gradient of the input and the terms of the three sums. A
 // NaN counts as inside in none of them and has no gradient.
 func grad(dy, x, low, high, scale, zero float32) (dx, inside, above, below float32) {
-	switch {
-	case x < low:
-		below = dy
-	case x > high:
-		above = dy
-	case x >= low && x <= high: // not NaN
-		dx = dy
-		inside = dy * (round(x, low, high, scale, zero) - x)
-	}
+	below, above = sel(x < low, dy, 0), sel(x > high, dy, 0)
+	dx = sel(x >= low, sel(x <= high, dy, 0), 0)
+	d := dy * (round(x, low, high, scale, zero) - x)
+	inside = sel(x >= low, sel(x <= high, d, 0), 0)
 	return
 }
 

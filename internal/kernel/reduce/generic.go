@@ -31,19 +31,19 @@ func eachLane2(acc *[lanes]float32, x, y []float32, f func(a, v, w float32) floa
 	}
 }
 
-func raise(a, v float32) float32 {
-	if v > a {
-		return v
+// sel returns c ? a : b. On integers the compiler makes it a conditional move,
+// which random data cannot mispredict.
+func sel(c bool, a, b float32) float32 {
+	x, y := math.Float32bits(a), math.Float32bits(b)
+	if c {
+		y = x
 	}
-	return a
+	return math.Float32frombits(y)
 }
 
-func lower(a, v float32) float32 {
-	if v < a {
-		return v
-	}
-	return a
-}
+func raise(a, v float32) float32 { return sel(v > a, v, a) }
+
+func lower(a, v float32) float32 { return sel(v < a, v, a) }
 
 func eachChannel(acc, x []float32, f func(a, v float32) float32) {
 	for len(x) > 0 {
