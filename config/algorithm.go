@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
@@ -33,6 +32,7 @@ func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, e
 	if o.TargetDevice == "" {
 		o.TargetDevice = c.TargetDevice
 	}
+	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
 	return quantization.New(o), o.Validate()
 }
 
@@ -53,32 +53,34 @@ func decodeSection[T any](section json.RawMessage) (o T, err error) {
 	return o, d.Decode(&o)
 }
 
-// later lists algorithms of the original that are understood and not built yet.
-var later = []string{"binarization", "const_sparsity", "filter_pruning", "magnitude_sparsity", "rb_sparsity"}
-
 // Algorithms makes the algorithms of the compression section, in its order.
+// Those of the original that are not built yet, and options that are refused,
+// are reported together.
 func (c *Config) Algorithms() ([]compress.Algorithm, error) {
 	var list []compress.Algorithm
 	var errs []error
 	for i, s := range c.Compression {
-		k := slices.IndexFunc(algorithms, func(a algorithm) bool { return a.name == s.Algorithm })
-		switch {
-		case k >= 0:
-			a, err := algorithms[k].make(s.JSON, c)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("compression[%d] (%s): %w", i, s.Algorithm, err))
-				continue
+		fail := func(err error) {
+			e := s.place
+			if e.Path == "" { // not read from a file
+				e.File, e.Path = "configuration", fmt.Sprintf("compression[%d]", i)
 			}
-			list = append(list, a)
-		case slices.Contains(later, s.Algorithm):
-			errs = append(errs, fmt.Errorf("compression[%d]: algorithm %q is not supported yet", i, s.Algorithm))
-		default:
-			var names []string
-			for _, a := range algorithms {
-				names = append(names, a.name)
-			}
-			errs = append(errs, fmt.Errorf("compression[%d]: unknown algorithm %q, want one of %s", i, s.Algorithm, strings.Join(names, ", ")))
+			e.Reason = err.Error()
+			errs = append(errs, &e)
 		}
+		k := slices.IndexFunc(algorithms, func(a algorithm) bool { return a.name == s.Algorithm })
+		if k < 0 {
+			fail(fmt.Errorf("algorithm %q is not supported yet", s.Algorithm))
+			continue
+		}
+		a, err := algorithms[k].make(s.JSON, c)
+		if err != nil {
+			for _, err := range split(err) {
+				fail(err)
+			}
+			continue
+		}
+		list = append(list, a)
 	}
 	return list, errors.Join(errs...)
 }

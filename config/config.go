@@ -10,6 +10,7 @@ package config
 import (
 	"encoding/json"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/zoo"
 )
@@ -18,11 +19,18 @@ import (
 type Config struct {
 	// Dir is the folder of the file; relative paths are relative to it.
 	Dir string `json:"-"`
+	// Warnings are mistakes that do no harm, Unused the keys that were accepted
+	// and have no effect here.
+	Warnings Errors   `json:"-"`
+	Unused   []string `json:"-"`
+	later    Errors   // keys that are not supported yet
 
 	// Model is the path of an .onnx file or the name of a built-in network (NNCF: model).
 	Model string `json:"model,omitempty"`
 	// ModelParams are the settings of a built-in network.
 	ModelParams zoo.Options `json:"model_params,omitzero"`
+	// Pretrained asks for the original's trained weights (NNCF); see Ready.
+	Pretrained bool `json:"pretrained,omitempty"`
 	// InputInfo describes the model's inputs (NNCF).
 	InputInfo InputInfos `json:"input_info,omitempty"`
 
@@ -61,6 +69,8 @@ type Config struct {
 	Compression Sections `json:"compression,omitempty"`
 	// TargetDevice chooses the hardware rules (NNCF).
 	TargetDevice string `json:"target_device,omitempty"`
+	// IgnoredScopes are ignored by every algorithm (NNCF).
+	IgnoredScopes compress.Entries `json:"ignored_scopes,omitempty"`
 
 	// LogDir is where files of a run go (NNCF; default runs/ beside the file).
 	LogDir string `json:"log_dir,omitempty"`
@@ -88,6 +98,7 @@ func (l *InputInfos) UnmarshalJSON(b []byte) error { return oneOrMany(b, (*[]Inp
 type Section struct {
 	Algorithm string
 	JSON      json.RawMessage
+	place     Error // where it stands
 }
 
 // Sections is one algorithm or a list of them.
@@ -106,10 +117,10 @@ func (l *Sections) UnmarshalJSON(b []byte) error {
 		if err := json.Unmarshal(r, &head); err != nil {
 			return err
 		}
-		if head.Algorithm == "" && string(r) == "{}" {
+		if head.Algorithm == "" { // an empty object; the schema lets no other through
 			continue
 		}
-		*l = append(*l, Section{head.Algorithm, r})
+		*l = append(*l, Section{Algorithm: head.Algorithm, JSON: r})
 	}
 	return nil
 }

@@ -2,14 +2,13 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/tidwall/jsonc"
 )
 
-// Load reads a configuration file.
+// Load reads a configuration file. All problems come together, as [Errors].
 func Load(path string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -27,11 +26,52 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// Parse reads a configuration; name is that of the file, for errors.
+// Parse reads a configuration; name is that of the file, for errors, which are
+// [Errors]. What depends on models, data or on what is built so far is left to
+// [Config.Ready].
 func Parse(name string, b []byte) (*Config, error) {
-	c := &Config{}
-	if err := json.Unmarshal(jsonc.ToJSON(b), c); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	r := &reader{name: name}
+	root := r.read(b)
+	if root == nil {
+		return nil, finish(r.errs)
 	}
+	check := &checker{reader: r, schema: loadSchema(), root: root}
+	check.structure()
+	if len(r.errs) == 0 {
+		check.meaning()
+	}
+	if len(r.errs) > 0 {
+		return nil, finish(r.errs)
+	}
+	c := &Config{}
+	text := r.normalized()
+	if err := errors.Join(json.Unmarshal(text, c), c.complete(text)); err != nil {
+		return nil, Errors{check.decodeError(err)}
+	}
+	if check.options(c); len(r.errs) > 0 {
+		return nil, finish(r.errs)
+	}
+	check.notes(c)
 	return c, nil
+}
+
+// decodeError places an error of the decoder, which the schema should have
+// found first.
+func (c *checker) decodeError(err error) *Error {
+	e := &Error{File: c.name, Reason: err.Error()}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		e.Path, e.Reason = wrong.Field, fmt.Sprintf("got a JSON %s, want %v", wrong.Value, wrong.Type)
+	}
+	return e
+}
+
+// Save writes the configuration as JSON. Paths stay as they are: relative ones
+// are relative to the folder of the new file.
+func (c *Config) Save(path string) error {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644)
 }

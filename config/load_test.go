@@ -1,0 +1,160 @@
+package config_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-nncf/nncf/config"
+	"github.com/go-nncf/nncf/internal/testkit"
+)
+
+// All configurations of the original are read as they are; what is not built
+// yet is reported when they are to be run.
+func TestLoad_Original(t *testing.T) {
+	root := testkit.Shared(t, "data", "nncf-configs")
+	files, warned := 0, []string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".json" {
+			return err
+		}
+		files++
+		c, err := config.Load(path)
+		if err != nil {
+			t.Errorf("%v", err)
+			return nil
+		}
+		for _, w := range c.Warnings {
+			warned = append(warned, filepath.Base(w.File)+": "+w.Reason)
+		}
+		checkOriginal(t, path, c)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 44 {
+		t.Errorf("got %d files, want at least 44", files)
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], `got "manuak", want one of manual, hawq, autoq`) {
+		t.Errorf("got warnings %q, want one about manuak", warned)
+	}
+}
+
+// checkOriginal holds a few facts that the file's name and text tell against
+// what was read.
+func checkOriginal(t *testing.T, path string, c *config.Config) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Count(string(b), `"algorithm"`); len(c.Compression) != want {
+		t.Errorf("%s: got %d algorithms, want %d", path, len(c.Compression), want)
+	}
+	algorithms, err := c.Algorithms()
+	for _, name := range []string{"binarization", "const_sparsity", "filter_pruning", "magnitude_sparsity", "rb_sparsity"} {
+		if strings.Contains(string(b), `"`+name+`"`) && (err == nil || !strings.Contains(err.Error(), name)) {
+			t.Errorf("%s: got %v, want %s reported as not supported yet", path, err, name)
+		}
+	}
+	if strings.HasSuffix(path, "_int8.json") && err == nil && len(algorithms) != 1 {
+		t.Errorf("%s: got %d algorithms", path, len(algorithms))
+	}
+	if err := c.TrainOptions().Validate(); err != nil {
+		t.Errorf("%s: %v", path, err)
+	}
+	if c.Optimizer.Type != "" && !strings.EqualFold(c.TrainOptions().Optimizer.Type, c.Optimizer.Type) {
+		t.Errorf("%s: got optimizer %q", path, c.TrainOptions().Optimizer.Type)
+	}
+	saved := filepath.Join(t.TempDir(), "saved.json")
+	if err := c.Save(saved); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := config.Load(saved); err != nil {
+		t.Errorf("%s: saved and loaded: %v", path, err)
+	} else if len(again.Compression) != len(c.Compression) || again.Epochs != c.Epochs {
+		t.Errorf("%s: got %+v back from %+v", path, again, c)
+	}
+}
+
+func TestParse_Problems(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       []string // lines of the error
+	}{
+		{"three mistakes", `{
+  "model": "resnet20",
+  "bath_size": 128, // one
+  "epochs": "5",
+  "compression": {
+    "algorithm": "quantization",
+    "weights": {"mode": "symetric"},
+  },
+}`, []string{
+			`x.json:3:3: bath_size: unknown key; did you mean "batch_size"?`,
+			`x.json:4:13: epochs: got "5", want an integer`,
+			`x.json:7:25: compression.weights.mode: got "symetric", want one of symmetric, asymmetric; did you mean "symmetric"?`,
+		}},
+		{"unknown algorithm", `{"compression": [{"algorithm": "quantisation"}]}`, []string{
+			`x.json:1:32: compression[0].algorithm: got "quantisation", want one of quantization, binarization, const_sparsity, magnitude_sparsity, rb_sparsity, filter_pruning, knowledge_distillation, movement_sparsity; did you mean "quantization"?`,
+		}},
+		{"no algorithm", `{"compression": {"weights": {}}}`, []string{`x.json:1:17: compression: "algorithm" is missing`}},
+		{"misplaced", `{"compression": {"algorithm": "quantization", "num_init_steps": 3}}`, []string{
+			`x.json:1:47: compression.num_init_steps: unknown key; it belongs in initializer.range`,
+		}},
+		{"unknown in params", `{"compression": {"algorithm": "rb_sparsity", "params": {"weight_importance": "abs"}}}`, []string{
+			`x.json:1:57: compression.params.weight_importance: unknown key`,
+		}},
+		{"range", `{"compression": {"algorithm": "quantization", "weights": {"bits": 1}}, "batch_size": 0, "optimizer": {"base_lr": 0, "optimizer_params": {"momentum": 1}}, "validation_split": 1.5}`, []string{
+			`x.json:1:67: compression.weights.bits: got 1, want 2 or more`,
+			`x.json:1:86: batch_size: got 0, want 1 or more`,
+			`x.json:1:114: optimizer.base_lr: got 0, want more than 0`,
+			`x.json:1:150: optimizer.optimizer_params.momentum: got 1, want less than 1`,
+			`x.json:1:175: validation_split: got 1.5, want less than 1`,
+		}},
+		{"duplicate", "{\"epochs\": 1,\n \"seed\": 2, \"epochs\": 3}", []string{`x.json:2:13: epochs: duplicate key; the first is in line 1`}},
+		{"syntax", "{\n  \"epochs\": 1\n  \"seed\": 2\n}", []string{`x.json:3:3: invalid character '"' after object key:value pair`}},
+		{"cut off", "{\n  \"epochs\": ", []string{`x.json:2:12: unexpected end of JSON input`}},
+		{"more text", "{} {}", []string{`x.json:1:4: invalid character '{' after top-level value`}},
+		{"empty", "// nothing\n", []string{`x.json:1:1: got an empty file, want an object; nncf config init writes a starter`}},
+		{"list", "[]", []string{`x.json:1:1: got [], want an object`}},
+		{"regular expressions", `{"ignored_scopes": ["{re}conv(", "a"], "compression": {"algorithm": "quantization", "scope_overrides": {"{re}[": {}}}}`, []string{
+			"x.json:1:21: ignored_scopes[0]: got \"{re}conv(\": error parsing regexp: missing closing ): `conv(`",
+		}},
+		{"overrides", `{"compression": {"algorithm": "quantization", "scope_overrides": {"{re}[": {}}}}`, []string{
+			"x.json:1:67: compression.scope_overrides[\"{re}[\"]: error parsing regexp: missing closing ]: `[`",
+		}},
+		{"transforms", `{"train_transforms": [{"random_crop": {"hight": 3}}, {}, {"resize": {"short": 1}, "channels": {"count": 3}}, {"flip": {}}]}`, []string{
+			`x.json:1:39: train_transforms[0].random_crop: "height" is missing`,
+			`x.json:1:40: train_transforms[0].random_crop.hight: unknown key; did you mean "height"?`,
+			`x.json:1:54: train_transforms[1]: got no key, want one of centre_crop, channels, color_jitter, horizontal_flip, random_crop, random_resized_crop, resize`,
+			`x.json:1:58: train_transforms[2]: got 2 keys, want one`,
+			`x.json:1:111: train_transforms[3].flip: unknown key; valid keys: centre_crop, channels, color_jitter, horizontal_flip, random_crop, random_resized_crop, resize`,
+		}},
+		{"schedule", `{"optimizer": {"schedule_type": "multistep"}}`, []string{`x.json:1:2: optimizer: multistep schedule needs steps`}},
+		{"number", `{"seed": 1e1000000000, "epochs": 1e-999999999}`, []string{
+			`x.json:1:10: seed: got 1e1000000000, want a number that fits 64 bits`,
+			`x.json:1:34: epochs: got 1e-999999999, want a number that fits 64 bits`,
+		}},
+		{"depth", `{"ssd_params": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}", []string{`x.json:1:80: got more than 64 levels of nesting`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := config.Parse("x.json", []byte(c.text))
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, c.want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+			var e *config.Error
+			if !errors.As(err, &e) || e.Line == 0 {
+				t.Errorf("got %#v, want a *config.Error with a line", err)
+			}
+		})
+	}
+}
