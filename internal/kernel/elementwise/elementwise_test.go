@@ -149,3 +149,29 @@ func BenchmarkElementwise(b *testing.B) {
 		}
 	}
 }
+
+func FuzzVariants(f *testing.F) {
+	for i := range calls() {
+		f.Add(uint64(i), uint8(i), uint16(37+i), uint8(i+1))
+	}
+	all := calls()
+	f.Fuzz(func(t *testing.T, seed uint64, kernel uint8, n uint16, period uint8) {
+		c := all[int(kernel)%len(all)]
+		rng := rand.New(rand.NewPCG(seed, 8))
+		lens := []int{int(n % 300)}
+		for range c.sources {
+			lens = append(lens, lens[0])
+		}
+		for range c.params {
+			lens = append(lens, 1+int(period))
+		}
+		run := func(v *variant) func(b [][]float32) {
+			return func(b [][]float32) { c.run(v, b[0], b[1:1+c.sources], b[1+c.sources:], 0.7, 3) }
+		}
+		for _, v := range variants() {
+			if v.supported() {
+				testkit.SameKernel(t, rng, v.name+" "+c.name, lens, seed%2 == 0, run(&generic), run(v))
+			}
+		}
+	})
+}

@@ -208,3 +208,23 @@ func BenchmarkTranspose(b *testing.B) {
 		}
 	}
 }
+
+func FuzzTranspose(f *testing.F) {
+	f.Add(uint8(8), uint8(16), uint8(0))
+	f.Add(uint8(33), uint8(7), uint8(5))
+	f.Fuzz(func(t *testing.T, r, c, pad uint8) {
+		rows, cols, ss, ds := int(r), int(c), int(c)+int(pad%7), int(r)+int(pad%5)
+		src := sequence(rows*ss + 1)
+		want := make([]float32, cols*ds+1)
+		transposeGeneric(want, ds, src, ss, rows, cols)
+		for _, v := range variants() {
+			if v.supported() {
+				got := make([]float32, len(want))
+				v.transpose(got, ds, src, ss, rows, cols)
+				if !slices.Equal(got, want) {
+					t.Fatalf("%s: %d×%d, strides %d %d", v.name, rows, cols, ss, ds)
+				}
+			}
+		}
+	})
+}

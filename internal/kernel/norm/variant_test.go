@@ -169,3 +169,42 @@ func BenchmarkNorm(b *testing.B) {
 		}
 	}
 }
+
+func FuzzVariants(f *testing.F) {
+	for i := range kernels {
+		f.Add(uint64(i), uint8(i), uint8(20+i), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, kernel, period, rows uint8) {
+		k := kernels[int(kernel)%len(kernels)]
+		rng := rand.New(rand.NewPCG(seed, 8))
+		p := 1 + int(period)
+		n := p * (int(rows) % 6)
+		lens := make([]int, k.data+k.periods)
+		for i := range lens {
+			lens[i] = p
+			if i < k.data {
+				lens[i] = n
+			}
+		}
+		var grid [4][]float32
+		for i := range grid {
+			grid[i] = make([]float32, p)
+		}
+		grids(rng, grid[0], grid[1], grid[2], grid[3])
+		run := func(v *variant) func(b [][]float32) {
+			return func(s [][]float32) {
+				if k.grid {
+					for i := range grid {
+						copy(s[len(s)-4+i], grid[i])
+					}
+				}
+				k.run(v, s[:k.data], s[k.data:], 0, 6)
+			}
+		}
+		for _, v := range variants() {
+			if v.supported() {
+				testkit.SameKernel(t, rng, v.name+" "+k.name, lens, seed%2 == 0, run(&generic), run(v))
+			}
+		}
+	})
+}

@@ -283,3 +283,37 @@ func BenchmarkPooling(b *testing.B) {
 		}
 	}
 }
+
+func FuzzWindow(f *testing.F) {
+	f.Add(uint64(1), uint8(9), uint8(7), uint8(17), uint8(3), uint8(2), uint8(2), uint8(1), uint8(1))
+	f.Add(uint64(2), uint8(5), uint8(5), uint8(64), uint8(5), uint8(5), uint8(1), uint8(0), uint8(2))
+	f.Fuzz(func(t *testing.T, seed uint64, h, wd, c, kh, kw, stride, pad, dilation uint8) {
+		w := Window{H: 1 + int(h%12), W: 1 + int(wd%12), C: 1 + int(c%70), KH: 1 + int(kh%5), KW: 1 + int(kw%5),
+			SH: 1 + int(stride%3), SW: 1 + int(stride/3%3), DH: 1 + int(dilation%3), DW: 1 + int(dilation/3%3),
+			PT: int(pad % 3), PL: int(pad / 3 % 3), PB: int(pad / 9 % 3), PR: int(pad / 27 % 3), CountPad: seed%2 == 0}
+		w.OH = Out(w.H, w.KH, w.SH, w.DH, w.PT, w.PB, seed%3 == 0)
+		w.OW = Out(w.W, w.KW, w.SW, w.DW, w.PL, w.PR, seed%3 == 0)
+		if w.Validate() != nil {
+			t.Skip("refused")
+		}
+		defer func(old *variant) { active = old }(active)
+		rng := rand.New(rand.NewPCG(seed, 8))
+		xn, yn := w.H*w.W*w.C, w.OH*w.OW*w.C
+		idx := make([]uint8, yn)
+		run := func(v *variant) func(b [][]float32) {
+			return func(b [][]float32) {
+				active = v
+				Max(b[2], idx, b[0], w, 0, w.OH)
+				MaxGrad(b[3], b[1], idx, w, 0, w.H)
+				MaxGradRecompute(b[4], b[1], b[0], w)
+				Average(b[5], b[0], w, 0, w.OH)
+				AverageGrad(b[6], b[1], w, 0, w.H)
+			}
+		}
+		for _, v := range variants() {
+			if v.supported() {
+				testkit.SameKernel(t, rng, fmt.Sprintf("%s %+v", v.name, w), []int{xn, yn, yn, xn, xn, yn, xn}, seed%2 == 0, run(&generic), run(v))
+			}
+		}
+	})
+}

@@ -236,3 +236,28 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations, want 0", a)
 	}
 }
+
+func FuzzVariants(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint8(5))
+	f.Add(uint64(2), uint8(64), uint8(2))
+	f.Add(uint64(3), uint8(17), uint8(0))
+	f.Fuzz(func(t *testing.T, seed uint64, p, rows uint8) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		c := 1 + int(p)
+		n := c * (int(rows) % 8)
+		grid := [4][]float32{make([]float32, c), make([]float32, c), make([]float32, c), make([]float32, c)}
+		validGrid(rng, grid[0], grid[1], grid[2], grid[3])
+		run := func(v *variant) func(b [][]float32) {
+			return func(b [][]float32) {
+				v.backward(b[0], b[1], b[2], grid[0], grid[1], grid[2], grid[3], b[3], b[4], b[5])
+				v.forward(b[1], b[2], grid[0], grid[1], grid[2], grid[3])
+				v.forwardRow(b[2], b[2], grid[0][0], grid[1][0], grid[2][0], grid[3][0])
+			}
+		}
+		for _, v := range variants() {
+			if v.supported() {
+				testkit.SameKernel(t, rng, v.name, []int{n, n, n, c, c, c}, seed%2 == 0, run(&generic), run(v))
+			}
+		}
+	})
+}

@@ -234,3 +234,32 @@ func BenchmarkReduce(b *testing.B) {
 		}
 	}
 }
+
+func FuzzVariants(f *testing.F) {
+	for i := range laneKernels {
+		f.Add(uint64(i), uint8(i), uint16(60+i), uint8(i+1))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, kernel uint8, n uint16, p uint8) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		k := laneKernels[int(kernel)%len(laneKernels)]
+		m := int(n % 500)
+		c := 1 + int(p)
+		rows := c * (m / c)
+		for _, v := range variants() {
+			if !v.supported() {
+				continue
+			}
+			testkit.SameKernel(t, rng, v.name+" "+k.name, []int{lanes, m, m}[:1+k.slices], seed%2 == 0,
+				func(b [][]float32) { k.run(&generic, (*[lanes]float32)(b[0]), b[1:]) },
+				func(b [][]float32) { k.run(v, (*[lanes]float32)(b[0]), b[1:]) })
+			channels := func(v *variant) func(b [][]float32) {
+				return func(b [][]float32) {
+					v.sumChannels(b[0], b[3])
+					v.dotChannels(b[1], b[3], b[4])
+					v.minMaxChannels(b[0], b[2], b[4])
+				}
+			}
+			testkit.SameKernel(t, rng, v.name+" channels", []int{c, c, c, rows, rows}, seed%2 == 0, channels(&generic), channels(v))
+		}
+	})
+}
