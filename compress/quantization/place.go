@@ -1,6 +1,7 @@
 package quantization
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -346,6 +347,12 @@ func (p *placer) land(v *ir.Value, reqs []request) {
 }
 
 func (p *placer) activation(v *ir.Value, reqs []request) {
+	slices.SortStableFunc(reqs, func(a, b request) int { // as nodes come in the graph, its output last
+		if a.use.Node == nil || b.use.Node == nil {
+			return cmp.Compare(btoi(a.use.Node == nil), btoi(b.use.Node == nil))
+		}
+		return cmp.Or(cmp.Compare(a.use.Node.ID, b.use.Node.ID), cmp.Compare(a.use.Port, b.use.Port))
+	})
 	s := reqs[0].spec
 	q := &Quantizer{Value: v.Name, Kind: Activation, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale}
 	if s.mode == Symmetric {
@@ -385,6 +392,13 @@ func (p *placer) activation(v *ir.Value, reqs []request) {
 		p.groups[q] = concat
 	}
 	p.setup.Quantizers = append(p.setup.Quantizers, q)
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func channelDim(v *ir.Value, axis int) (int, bool) {
