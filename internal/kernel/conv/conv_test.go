@@ -144,6 +144,8 @@ var geometries = []struct {
 	{"1x1 many channels", Geometry{N: 1, H: 2, W: 2, IC: 100, OC: 1000, KH: 1, KW: 1}},
 	{"1x1 wide", Geometry{N: 1, H: 2, W: 5, IC: 600, OC: 530, KH: 1, KW: 1}},
 	{"3x3 wide output", Geometry{N: 2, H: 2, W: 3, IC: 20, OC: 515, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},
+	{"3x3 wide input", Geometry{N: 2, H: 4, W: 3, IC: 300, OC: 65, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},
+	{"3x3 wide, stride 2", Geometry{N: 1, H: 5, W: 6, IC: 256, OC: 70, KH: 3, KW: 2, StrideH: 2, StrideW: 2, PadT: 1, PadL: 1}},
 	{"one dimension", Geometry{N: 2, H: 1, W: 300, IC: 10, OC: 11, KH: 1, KW: 5, PadL: 4}},
 	{"one dimension, long", Geometry{N: 1, H: 1, W: 2000, IC: 40, OC: 8, KH: 1, KW: 3, PadL: 1, PadR: 1}},
 	{"one pixel", Geometry{N: 3, H: 1, W: 1, IC: 9, OC: 2, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},

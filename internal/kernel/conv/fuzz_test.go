@@ -47,8 +47,8 @@ func FuzzPlan(f *testing.F) {
 func TestPlan_threads(t *testing.T) {
 	for _, set := range sets() {
 		for _, g := range []Geometry{
-			{N: 16, H: 16, W: 16, IC: 16, OC: 32, KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadT: 1, PadL: 1, PadB: 1, PadR: 1},
-			{N: 4, H: 14, W: 14, IC: 64, OC: 64, KH: 1, KW: 1},
+			{N: 48, H: 16, W: 16, IC: 16, OC: 32, KH: 3, KW: 3, StrideH: 2, StrideW: 2, PadT: 1, PadL: 1, PadB: 1, PadR: 1},
+			{N: 9, H: 14, W: 14, IC: 64, OC: 64, KH: 1, KW: 1},
 		} {
 			serial := newWork(t, g, Options{Kernels: set, BiasGrad: true})
 			serial.run(ascending, Fusion{})

@@ -15,21 +15,35 @@ import (
 // bias gradient, one float per padded channel.
 type weights struct {
 	p              pass // the forward pass, cut into units
-	blk, nblk      int  // blocks per task, tasks per slot
+	blk, nblk      int  // blocks per task, tasks along them
+	chunk          int  // input channels of a panel of x
+	chk, nchk      int  // chunks per task, tasks along them
 	slots, slotLen int
 	bias           bool
 
 	// pixels per kernel call: a piece of a row, some rows of one image, or
 	// some images
 	cols, rows, imgs int
-	packY, packX     bool // copy dy, x to panels before use
+	strips           []strip
+
+	// copies of dy and x in panels, where pixels are wide
+	packY, packX bool
+	panelPitch   int     // pixels per row of a panel of x
+	panelStrips  []strip // in a panel
 }
+
+// A strip is neighbouring inputs of a pixel: those from at on, relative to its
+// first tap, belong to the rows of weights from row on.
+type strip struct{ at, row int }
 
 const (
 	maxSlots = 32
 	// slotMACs is how many multiplications must stand behind each partial sum
 	// so that adding up the slots stays below a few percent of the work.
-	slotMACs = 1024
+	slotMACs = 512
+	// reuseMACs is how many multiplications must use each input that a task
+	// reads from memory.
+	reuseMACs = 512
 	// innerFloats bounds the input and output gradient that the kernels walk
 	// again for each tile of weights: they should stay in a first-level cache
 	// of 32 KB.
@@ -40,16 +54,17 @@ const (
 	innerPixels = 192
 	// unitFloats bounds the window of several small images.
 	unitFloats = 256 << 10
-	// From wideFloats channels on, pixels lie a large power of two apart in
-	// memory, often, and too few of them fit into a cache; they are copied
-	// to panels, of NR output channels or panelX input channels, an odd number
-	// of cache lines and whole tiles of 4, 6, 9 and 12 rows.
-	wideFloats = 512
+	// From wideFloats channels on, pixels often lie a power of two apart in
+	// memory, and few of them share a page or fit into a cache. They are copied
+	// to panels: of NR output channels, or of panelX input channels, an odd
+	// number of cache lines and whole tiles of 4, 6, 9 and 12 rows.
+	wideFloats = 256
 	panelX     = 144
-	// reduceRows is how many input channels are added up at a time.
-	reduceRows = 16
-	// panelRows is how many rows of weights must use a panel of dy.
+	// panelRows rows of weights, panelCols output channels repay the copies.
 	panelRows = 128
+	panelCols = 64
+	// reduceRows is how many rows of weights are added up at a time.
+	reduceRows = 64
 )
 
 func planWeights(fwd *pass, macs int, bias bool) weights {
@@ -82,16 +97,37 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 	if w.rows == p.row {
 		_, w.imgs = pieces(p.img, ceilDiv(call, w.cols*w.rows))
 	}
-	w.packX = p.direct && len(p.phases[0].seg) == 1 && p.icg == p.ic && p.ic >= wideFloats
-	w.packY = p.oc >= wideFloats && p.phases[0].run*len(p.phases[0].seg) >= panelRows
+	ph := &p.phases[0]
+	for i, at := range ph.seg {
+		w.strips = append(w.strips, strip{at / 4, i * ph.run})
+	}
+	w.packY = p.oc >= wideFloats && ph.k >= panelRows
+	w.packX = p.icg == p.ic && p.ic >= wideFloats && p.oc >= panelCols
+	if w.packX {
+		_, w.panelPitch = p.window(1, w.cols)
+		for _, h := range ph.h.Taps {
+			for _, v := range ph.w.Taps {
+				at := ((h.Off-p.minH)*w.panelPitch + v.Off - p.minW) * panelX
+				w.panelStrips = append(w.panelStrips, strip{at, len(w.panelStrips) * p.ic})
+			}
+		}
+	}
 	w.slots = max(1, min(p.tasks(), maxSlots, macs/slotMACs/max(1, w.slotLen)))
-	// blocks per task, so that there are enough tasks
+	// parts of a slot, so that there are enough tasks
 	want := min(ceilDiv(wantTasks, w.slots), max(1, macs/w.slots/minTaskMACs))
-	w.nblk, w.blk = pieces(len(p.blocks), ceilDiv(len(p.blocks), want))
+	chunks := 1
+	w.chunk, w.chk, w.nchk = p.ic, 1, 1
+	if w.packX {
+		chunks, w.chunk = pieces(p.ic, panelX)
+		w.nchk, w.chk = pieces(chunks, ceilDiv(chunks, want))
+	}
+	most := len(p.blocks)
+	least := min(most, ceilDiv(reuseMACs*len(p.blocks), p.padded*len(ph.taps)))
+	w.nblk, w.blk = pieces(most, max(least, ceilDiv(most*w.nchk, want)))
 	return w
 }
 
-func (w *weights) tasks() int { return w.slots * w.nblk }
+func (w *weights) tasks() int { return w.slots * w.nchk * w.nblk }
 
 // BackwardWeights computes part task of the weight-gradient partial sums. All
 // tasks together write all Sizes.Partials floats that [Plan.ReduceWeights] reads.
@@ -116,26 +152,36 @@ func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, 
 	need(name, "scratch", scratch, w.scratch())
 	need(name, "partial sums", partials, w.slots*w.slotLen)
 
-	slot, bt := task/w.nblk, task%w.nblk
-	blocks := u.blocks[bt*w.blk : min(len(u.blocks), (bt+1)*w.blk)]
-	part := partials[slot*w.slotLen:][:w.slotLen]
+	r := run{load: load, x: x, dy: dy}
+	slot := task / w.nblk / w.nchk
+	bt, kt := task%w.nblk, task/w.nblk%w.nchk
+	r.blocks = u.blocks[bt*w.blk : min(len(u.blocks), (bt+1)*w.blk)]
+	r.k0, r.k1 = kt*w.chk*w.chunk, min(u.ic, (kt+1)*w.chk*w.chunk)
+	r.slot = partials[slot*w.slotLen:][:w.slotLen]
 	n := u.tasks()
 	if n == 0 {
-		clear(part)
+		clear(r.slot)
 		return
 	}
 	first := slot * n / w.slots
 	for i := first; i < (slot+1)*n/w.slots; i++ {
-		t := u.part(i)
-		win, pitch, image, base := x, u.iw, u.ih*u.iw*u.ic, 0
-		if u.direct {
-			base = ((t.n0*u.ih+t.q0*u.stepH+u.minH)*u.iw + t.c0*u.stepW + u.minW) * u.ic
-		} else {
-			win = scratch
-			pitch, image = u.load(t, scratch, x, load)
-		}
-		w.unit(t, blocks, win[base:], pitch, image, dy, part, scratch[u.scratch():], i == first)
+		r.zero = i == first
+		w.unit(&r, u.part(i), scratch)
 	}
+}
+
+// run is what a task of the weight gradient works on.
+type run struct {
+	load     Loader
+	x, dy    []float32
+	slot     []float32
+	blocks   []block
+	k0, k1   int  // input channels, if there are panels of x
+	zero     bool // the first unit overwrites the slot
+	win      []float32
+	pitch    int
+	image    int
+	windowed bool // win is a window, not x
 }
 
 // one is the input of a bias, which is the weight of a constant.
@@ -145,7 +191,8 @@ var one = float32(1)
 func (w *weights) scratch() int {
 	n := w.p.scratch()
 	if w.packX {
-		n += w.cols * w.rows * w.imgs * panelX
+		rows, _ := w.p.window(w.rows, 1)
+		n += w.imgs * rows * w.panelPitch * panelX
 	}
 	if w.packY {
 		n += w.cols * w.rows * w.imgs * tile.MaxNV * w.p.set.Lanes
@@ -154,8 +201,19 @@ func (w *weights) scratch() int {
 }
 
 // unit adds one unit to a slot.
-func (w *weights) unit(t part, bs []block, win []float32, pitch, image int, dy, part, scratch []float32, zero bool) {
+func (w *weights) unit(r *run, t part, scratch []float32) {
 	p := &w.p
+	base := 0
+	r.win, r.pitch, r.image = r.x, p.iw, p.ih*p.iw*p.ic
+	r.windowed = !p.direct && (!w.packX || r.load != nil)
+	switch {
+	case r.windowed:
+		r.win = scratch
+		r.pitch, r.image = p.load(t, scratch, r.x, r.load)
+		scratch = scratch[p.scratch():]
+	case p.direct:
+		base = ((t.n0*p.ih+t.q0*p.stepH+p.minH)*p.iw + t.c0*p.stepW + p.minW) * p.ic
+	}
 	cols, rows, imgs := t.c1-t.c0, t.q1-t.q0, t.n1-t.n0
 	var a tile.OuterArgs
 	a.XS, a.YS = p.stepW*p.ic*4, p.oc*4
@@ -163,43 +221,64 @@ func (w *weights) unit(t part, bs []block, win []float32, pitch, image int, dy, 
 		a.B = min(w.imgs, imgs-n)
 		for q := 0; q < rows; q += w.rows {
 			a.R = min(w.rows, rows-q)
-			a.XImg = (image - a.R*p.stepH*pitch*p.ic) * 4
+			a.XImg = (r.image - a.R*p.stepH*r.pitch*p.ic) * 4
 			a.YImg = (p.oh - a.R) * p.ow * p.oc * 4
 			for c := 0; c < cols; c += w.cols {
 				a.P = min(w.cols, cols-c)
-				a.XRow = (p.stepH*pitch - a.P*p.stepW) * p.ic * 4
+				a.XRow = (p.stepH*r.pitch - a.P*p.stepW) * p.ic * 4
 				a.YRow = (p.ow - a.P) * p.oc * 4
 				a.Zero = 0
-				if zero && n == 0 && q == 0 && c == 0 {
+				if r.zero && n == 0 && q == 0 && c == 0 {
 					a.Zero = 1
 				}
-				x := win[n*image+(q*p.stepH*pitch+c*p.stepW)*p.ic:]
-				y := dy[(((t.n0+n)*p.oh+t.q0+q)*p.ow+t.c0+c)*p.oc:]
-				w.call(a, bs, x, y, part, scratch)
+				y := r.dy[(((t.n0+n)*p.oh+t.q0+q)*p.ow+t.c0+c)*p.oc:]
+				if w.packX {
+					w.panels(a, r, [3]int{t.n0 + n, t.q0 + q, t.c0 + c}, t, y, scratch)
+					continue
+				}
+				x := r.win[base+n*r.image+(q*p.stepH*r.pitch+c*p.stepW)*p.ic:]
+				for _, b := range r.blocks {
+					w.block(a, b, w.strips, 0, p.phases[0].run, x[b.g*p.icg:], y, r.slot, scratch)
+				}
 			}
 		}
 	}
 }
 
-// call adds the products of the pixels that a describes to all blocks.
-func (w *weights) call(a tile.OuterArgs, bs []block, x, y, part, scratch []float32) {
+// panels adds the products of the pixels that a describes, from pixel at (image,
+// row, column) on, by way of panels of x.
+func (w *weights) panels(a tile.OuterArgs, r *run, at [3]int, t part, y, scratch []float32) {
 	p := &w.p
-	if !w.packX {
-		for _, b := range bs {
-			w.block(a, b, 0, p.phases[0].run, x, y, part, scratch)
-		}
-		return
-	}
-	pixels := a.P * a.R * a.B
-	panel := scratch[:pixels*panelX]
+	rows, cols := p.window(a.R, a.P)
+	line := w.panelPitch * panelX
+	panel := scratch[:a.B*rows*line]
 	scratch = scratch[len(panel):]
-	for k := 0; k < p.ic; k += panelX {
-		width := min(panelX, p.ic-k)
-		w.gather(panel, panelX, x[k:], width, a.P, a.R, a.B, a.XS/4, a.XRow/4, a.XImg/4)
-		in := a
-		in.XS, in.XRow, in.XImg = 4*panelX, 0, 0
-		for _, b := range bs {
-			w.block(in, b, k, width, panel, y, part, scratch)
+	a.XS = 4 * p.stepW * panelX
+	a.XRow = 4 * (p.stepH*line - a.P*p.stepW*panelX)
+	a.XImg = 4 * (rows - a.R*p.stepH) * line
+	h0, w0 := at[1]*p.stepH+p.minH, at[2]*p.stepW+p.minW
+	lo, hi := min(max(0, -w0), cols), max(0, min(cols, p.iw-w0)) // columns inside
+	for k := r.k0; k < r.k1; k += w.chunk {
+		run := min(w.chunk, p.ic-k)
+		for n := range a.B {
+			for q := range rows {
+				to := panel[(n*rows+q)*line:][:line]
+				h := h0 + q
+				switch {
+				case r.windowed:
+					from := (at[0]-t.n0+n)*r.image + (((at[1]-t.q0)*p.stepH+q)*r.pitch+(at[2]-t.c0)*p.stepW)*p.ic + k
+					p.set.Copy(to, panelX, r.win[from:], p.ic, run, cols)
+				case h < 0 || h >= p.ih || lo >= hi:
+					clear(to)
+				default:
+					clear(to[:lo*panelX])
+					p.set.Copy(to[lo*panelX:], panelX, r.x[(((at[0]+n)*p.ih+h)*p.iw+w0+lo)*p.ic+k:], p.ic, run, hi-lo)
+					clear(to[hi*panelX:])
+				}
+			}
+		}
+		for _, b := range r.blocks {
+			w.block(a, b, w.panelStrips, k, run, panel, y, r.slot, scratch)
 		}
 	}
 }
@@ -217,9 +296,9 @@ func (w *weights) gather(dst []float32, pitch int, src []float32, width, cols, r
 	}
 }
 
-// block adds the products of the pixels in a to the rows k0 … k0+run of each
-// segment of the weights of one block.
-func (w *weights) block(a tile.OuterArgs, b block, k0, run int, x, y, part, scratch []float32) {
+// block adds the products of the pixels in a to rows k … k+run, counted from
+// the row of each strip, of the weights of one block.
+func (w *weights) block(a tile.OuterArgs, b block, strips []strip, k, run int, x, y, part, scratch []float32) {
 	p := &w.p
 	set := p.set
 	nr := b.nv * set.Lanes
@@ -232,26 +311,26 @@ func (w *weights) block(a tile.OuterArgs, b block, k0, run int, x, y, part, scra
 	} else {
 		a.Y = unsafe.Pointer(&y[b.c0])
 	}
-	if w.bias && k0 == 0 {
+	if w.bias && k == 0 {
 		bias := a
 		bias.X, bias.XS, bias.XRow, bias.XImg = unsafe.Pointer(&one), 0, 0, 0
 		bias.D = unsafe.Pointer(&part[p.wlen+b.pad])
 		set.Outer(1, b.nv, &bias)
 	}
 	ph := &p.phases[0]
-	d := part[ph.at+ph.k*b.pad+k0*nr:]
+	weights := part[ph.at+ph.k*b.pad:]
 	most := set.MaxMR(b.nv)
-	for _, seg := range ph.seg {
-		at := b.g*p.icg + seg/4
+	for _, s := range strips {
+		at, d := s.at, (s.row+k)*nr
 		left := run
-		for k := ceilDiv(run, most); k > 0; k-- {
-			mr := ceilDiv(left, k)
+		for tiles := ceilDiv(run, most); tiles > 0; tiles-- {
+			mr := ceilDiv(left, tiles)
 			a.X = unsafe.Pointer(&x[at])
-			a.D = unsafe.Pointer(&d[0])
+			a.D = unsafe.Pointer(&weights[d])
 			set.Outer(mr, b.nv, &a)
 			at += mr
 			left -= mr
-			d = d[mr*nr:]
+			d += mr * nr
 		}
 	}
 }
@@ -272,30 +351,39 @@ func (p *Plan) ReduceWeights(task int, partials, dw, db []float32) {
 	u := &w.p
 	ph := &u.phases[0]
 	// the sum over the slots of a row is that of its products with 1
-	var buf [reduceRows][64]float32
+	var buf [reduceRows * 64]float32
 	a := tile.OuterArgs{X: unsafe.Pointer(&one), YS: 4 * w.slotLen, P: w.slots, R: 1, B: 1, DS: 4 * nr, Tail: p.set.Lanes, Zero: 1}
-	add := func(at int, sum *float32) {
-		a.Y, a.D = unsafe.Pointer(&partials[at]), unsafe.Pointer(sum)
+	add := func(at int, sum []float32) {
+		if w.slots == 1 {
+			copy(sum[:nr], partials[at:])
+			return
+		}
+		a.Y, a.D = unsafe.Pointer(&partials[at]), unsafe.Pointer(&sum[0])
 		p.set.Outer(1, b.nv, &a)
 	}
-	to := b.g*p.wloc.group + (b.c0-b.g*(u.oc/u.groups))*p.wloc.out
-	for i0 := 0; i0 < u.icg; i0 += reduceRows {
-		n := min(reduceRows, u.icg-i0)
-		for t, tap := range ph.taps {
-			for i := range n {
-				add(ph.at+ph.k*b.pad+(t*u.icg+i0+i)*nr, &buf[i][0])
-			}
-			for l := range b.width {
-				d := dw[to+l*p.wloc.out+i0*p.wloc.in+tap:]
-				for i := range n {
-					d[i*p.wloc.in] = buf[i][l]
+	// Rows are collected in the order of dw, input channels before taps, and
+	// transposed.
+	dw = dw[b.g*p.wloc.group+(b.c0-b.g*(u.oc/u.groups))*p.wloc.out:]
+	at := ph.at + ph.k*b.pad
+	taps := len(ph.taps)
+	channels := max(1, reduceRows/taps)
+	for i0 := 0; i0 < u.icg; i0 += channels {
+		i1 := min(u.icg, i0+channels)
+		for t0 := 0; t0 < taps; t0 += reduceRows {
+			t1 := min(taps, t0+reduceRows)
+			r := 0
+			for i := i0; i < i1; i++ {
+				for t := t0; t < t1; t++ {
+					add(at+(t*u.icg+i)*nr, buf[r*nr:])
+					r++
 				}
 			}
+			p.set.Transpose(dw[i0*taps+t0:], p.wloc.out, buf[:], nr, r, b.width)
 		}
 	}
 	if w.bias {
 		need(name, "bias gradient", db, p.g.OC)
-		add(u.wlen+b.pad, &buf[0][0])
-		copy(db[b.c0:][:b.width], buf[0][:])
+		add(u.wlen+b.pad, buf[:])
+		copy(db[b.c0:][:b.width], buf[:])
 	}
 }

@@ -4130,14 +4130,18 @@ end220:
 	RET
 
 // func f32_outer_1x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_1x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load221
-	VXORPS Y0, Y0, Y0
-	JMP    start222
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), CX
+	IMUL3Q     $0x00000001, CX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load221
+	VXORPS     Y0, Y0, Y0
+	JMP        start222
 
 load221:
 	LEAQ       tail<>+0(SB), CX
@@ -4232,15 +4236,21 @@ end225:
 	RET
 
 // func f32_outer_2x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_2x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load233
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	JMP    start234
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000002, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load233
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	JMP        start234
 
 load233:
 	LEAQ       tail<>+0(SB), CX
@@ -4345,16 +4355,24 @@ end237:
 	RET
 
 // func f32_outer_3x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_3x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load245
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	JMP    start246
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000003, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load245
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	JMP        start246
 
 load245:
 	LEAQ       tail<>+0(SB), CX
@@ -4469,17 +4487,27 @@ end249:
 	RET
 
 // func f32_outer_4x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_4x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load257
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	JMP    start258
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000004, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load257
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	JMP        start258
 
 load257:
 	LEAQ       tail<>+0(SB), CX
@@ -4604,18 +4632,30 @@ end261:
 	RET
 
 // func f32_outer_5x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_5x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load269
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	JMP    start270
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000005, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load269
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	JMP        start270
 
 load269:
 	LEAQ       tail<>+0(SB), CX
@@ -4750,19 +4790,33 @@ end273:
 	RET
 
 // func f32_outer_6x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_6x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load281
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	JMP    start282
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000006, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load281
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	JMP        start282
 
 load281:
 	LEAQ       tail<>+0(SB), CX
@@ -4907,20 +4961,36 @@ end285:
 	RET
 
 // func f32_outer_7x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_7x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load293
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	JMP    start294
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000007, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load293
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	JMP        start294
 
 load293:
 	LEAQ       tail<>+0(SB), CX
@@ -5075,21 +5145,39 @@ end297:
 	RET
 
 // func f32_outer_8x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_8x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load305
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	JMP    start306
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000008, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load305
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	JMP        start306
 
 load305:
 	LEAQ       tail<>+0(SB), CX
@@ -5254,22 +5342,42 @@ end309:
 	RET
 
 // func f32_outer_9x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_9x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load317
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	JMP    start318
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000009, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load317
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	JMP        start318
 
 load317:
 	LEAQ       tail<>+0(SB), CX
@@ -5444,23 +5552,45 @@ end321:
 	RET
 
 // func f32_outer_10x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_10x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load329
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	JMP    start330
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x0000000a, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load329
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	JMP        start330
 
 load329:
 	LEAQ       tail<>+0(SB), CX
@@ -5645,24 +5775,48 @@ end333:
 	RET
 
 // func f32_outer_11x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_11x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load341
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	JMP    start342
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x0000000b, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load341
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	JMP        start342
 
 load341:
 	LEAQ       tail<>+0(SB), CX
@@ -5857,25 +6011,51 @@ end345:
 	RET
 
 // func f32_outer_12x8_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_12x8_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load353
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	JMP    start354
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x0000000c, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load353
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	JMP        start354
 
 load353:
 	LEAQ       tail<>+0(SB), CX
@@ -6080,15 +6260,19 @@ end357:
 	RET
 
 // func f32_outer_1x16_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_1x16_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load365
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	JMP    start366
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), CX
+	IMUL3Q     $0x00000001, CX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load365
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	JMP        start366
 
 load365:
 	LEAQ       tail<>+0(SB), CX
@@ -6190,17 +6374,23 @@ end369:
 	RET
 
 // func f32_outer_2x16_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_2x16_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load377
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	JMP    start378
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000002, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load377
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	JMP        start378
 
 load377:
 	LEAQ       tail<>+0(SB), CX
@@ -6317,19 +6507,27 @@ end381:
 	RET
 
 // func f32_outer_3x16_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_3x16_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load389
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	JMP    start390
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000003, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load389
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	JMP        start390
 
 load389:
 	LEAQ       tail<>+0(SB), CX
@@ -6461,21 +6659,31 @@ end393:
 	RET
 
 // func f32_outer_4x16_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_4x16_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load401
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	JMP    start402
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000004, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load401
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	JMP        start402
 
 load401:
 	LEAQ       tail<>+0(SB), CX
@@ -6622,23 +6830,35 @@ end405:
 	RET
 
 // func f32_outer_5x16_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_5x16_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load413
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	JMP    start414
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000005, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load413
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	JMP        start414
 
 load413:
 	LEAQ       tail<>+0(SB), CX
@@ -6800,25 +7020,39 @@ end417:
 	RET
 
 // func f32_outer_6x16_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_6x16_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load425
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	JMP    start426
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000006, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load425
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	JMP        start426
 
 load425:
 	LEAQ       tail<>+0(SB), CX
@@ -6995,16 +7229,21 @@ end429:
 	RET
 
 // func f32_outer_1x24_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_1x24_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load437
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	JMP    start438
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), CX
+	IMUL3Q     $0x00000001, CX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load437
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	JMP        start438
 
 load437:
 	LEAQ       tail<>+0(SB), CX
@@ -7113,19 +7352,27 @@ end441:
 	RET
 
 // func f32_outer_2x24_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_2x24_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load449
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	JMP    start450
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000002, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load449
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	JMP        start450
 
 load449:
 	LEAQ       tail<>+0(SB), CX
@@ -7254,22 +7501,33 @@ end453:
 	RET
 
 // func f32_outer_3x24_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_3x24_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load461
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	JMP    start462
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000003, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load461
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	JMP        start462
 
 load461:
 	LEAQ       tail<>+0(SB), CX
@@ -7418,25 +7676,39 @@ end465:
 	RET
 
 // func f32_outer_4x24_avx2(a *OuterArgs)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·f32_outer_4x24_avx2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), AX
-	MOVQ   112(AX), CX
-	TESTQ  CX, CX
-	JEQ    load473
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	JMP    start474
+	MOVQ       a+0(FP), AX
+	MOVQ       96(AX), DX
+	IMUL3Q     $0x00000004, DX, CX
+	ADDQ       88(AX), CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	ADDQ       DX, CX
+	PREFETCHT0 (CX)
+	PREFETCHT0 64(CX)
+	MOVQ       112(AX), CX
+	TESTQ      CX, CX
+	JEQ        load473
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	JMP        start474
 
 load473:
 	LEAQ       tail<>+0(SB), CX

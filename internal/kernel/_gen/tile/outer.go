@@ -33,6 +33,20 @@ func (g *generator) outer(mr, nv int) {
 	acc := g.Vecs(mr * nv)
 	vb := g.Bytes()
 
+	// The rows below are those of the next tile, as a rule, and may be far away.
+	next, rowBytes := g.GP64(), g.GP64()
+	g.MOVQ(arg(outerDS), rowBytes)
+	g.IMUL3Q(U32(uint32(mr)), rowBytes, next)
+	g.ADDQ(arg(outerD), next)
+	for m := range mr {
+		for off := 0; off < nv*vb; off += 64 {
+			g.PREFETCHT0(Mem{Base: next, Disp: off})
+		}
+		if m < mr-1 {
+			g.ADDQ(rowBytes, next)
+		}
+	}
+
 	load, start := g.NewLabel("load"), g.NewLabel("start")
 	flag := g.GP64()
 	g.MOVQ(arg(outerZero), flag)
