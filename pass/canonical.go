@@ -20,12 +20,12 @@ func Canonicalize(g *ir.Graph, t *rewrite.Trace) error { return run(g, t, Canoni
 // CanonicalPasses returns the passes of [Canonicalize] in their order.
 func CanonicalPasses() []Pass {
 	return []Pass{
-		{"prune", "nodes and constants that no output needs go, so that no rule works on them", prune},
+		{Name: "prune", Doc: "nodes and constants that no output needs go, so that no rule works on them", Run: prune},
 		rulePass("fold", "what is known before the graph runs becomes a constant: constant subgraphs and shape arithmetic", foldRules...),
 		rulePass("remove", "nodes that do nothing go", removeRules...),
 		rulePass("merge", "chains of operators that only move values become one", mergeRules...),
 		rulePass("fuse", "layers that exporters take apart become one node again", slices.Concat(fuseRules, activationRules, normRules)...),
-		{"unshare", "tensors that an exporter shared because they were equal become one for each layer", unshare},
+		{Name: "unshare", Doc: "tensors that an exporter shared because they were equal become one for each layer", Run: unshare},
 	}
 }
 

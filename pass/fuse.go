@@ -85,7 +85,7 @@ func fuseBias(p *rewrite.Patch, n *ir.Node) bool {
 	if !ok || n.Out[0].Type.Rank() != y.Type.Rank() {
 		return false
 	}
-	name := c.Name
+	named := c
 	if old := layer.Input(2); old != nil {
 		if !isConst(old) {
 			return false
@@ -100,9 +100,9 @@ func fuseBias(p *rewrite.Patch, n *ir.Node) bool {
 		for i := range bias {
 			bias[i] += was[i]
 		}
-		name = old.Name
+		named = old
 	}
-	b := p.B.Const(name, tensor.From(bias, len(bias)))
+	b := replacement(p, named, ir.Constant, "", tensor.From(bias, len(bias)))
 	take(p, n.Out[0], p.B.Op(layer.Op, layer.Name, layer.In[0], layer.In[1], b))
 	return true
 }
@@ -140,7 +140,7 @@ func fuseGemm(p *rewrite.Patch, n *ir.Node) bool {
 	}
 	b := c
 	if c.Type.Rank() != 1 || c.Data.Len() != channels {
-		b = p.B.Const(c.Name, tensor.From(bias, channels))
+		b = replacement(p, c, ir.Constant, "", tensor.From(bias, channels))
 	}
 	take(p, n.Out[0], p.B.Op(op.Gemm{}, m.Name, m.In[0], m.In[1], b))
 	return true

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/go-nncf/nncf/internal/testkit"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
@@ -23,18 +25,18 @@ type model struct {
 
 var models = []model{
 	{"cifar-resnet/resnet20_jpeg_bn", "cifar_input", false},
-	{"cifar-resnet/resnet20_jpeg_folded", "cifar_input", false},
+	{"cifar-resnet/resnet20_jpeg_folded", "cifar_input", true},
 	{"cifar-resnet/resnet20_original_bn", "cifar_input", true},
 	{"cifar-resnet/resnet44_original_bn", "cifar_input", true},
 	{"cifar-resnet/resnet56_original_bn", "cifar_input", true},
 	{"cifar-resnet/resnet56_jpeg_bn", "cifar_input", true},
 	{"cifar-resnet/resnet56_jpeg_folded", "cifar_input", true},
-	{"mlperf-tiny/resnet8_original_bn", "resnet8_input", false},
-	{"mlperf-tiny/resnet8_original_folded", "resnet8_input", false},
+	{"mlperf-tiny/resnet8_original_bn", "resnet8_input", true},
+	{"mlperf-tiny/resnet8_original_folded", "resnet8_input", true},
 	{"mlperf-tiny/resnet8_jpeg_bn", "resnet8_input", false},
-	{"mlperf-tiny/resnet8_jpeg_folded", "resnet8_input", false},
+	{"mlperf-tiny/resnet8_jpeg_folded", "resnet8_input", true},
 	{"mlperf-tiny/kws_dscnn_bn", "kws_input", false},
-	{"mlperf-tiny/kws_dscnn_folded", "kws_input", false},
+	{"mlperf-tiny/kws_dscnn_folded", "kws_input", true},
 	{"mlperf-tiny/vww_mobilenetv1_025_bn", "vww_input", false},
 	{"ultraface/rfb320_bn", "input", true},
 	{"ultraface/rfb320_folded", "input", true},
@@ -134,6 +136,15 @@ func mustCanonicalize(t *testing.T, g *ir.Graph) *rewrite.Trace {
 	return &trace
 }
 
+func text(t *testing.T, g *ir.Graph) string {
+	t.Helper()
+	s, err := ir.Print(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestCanonicalize_Models: on every shared model the outputs stay what they
 // were, they are the reference outputs, and no shape arithmetic is left.
 func TestCanonicalize_Models(t *testing.T) {
@@ -153,6 +164,11 @@ func TestCanonicalize_Models(t *testing.T) {
 						t.Errorf("%s %q still computes integers", n.Op.Kind(), n.Name)
 					}
 				}
+			}
+			once := text(t, g)
+			mustCanonicalize(t, g)
+			if diff := cmp.Diff(once, text(t, g)); diff != "" {
+				t.Errorf("a second run changes the graph:\n%s", diff)
 			}
 			for i, v := range g.Outputs {
 				if w := before.Outputs[i]; v.Name != w.Name {
@@ -174,5 +190,59 @@ func TestCanonicalize_Models(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMarkTrainable_Models: the parameters and statistics of networks whose
+// authors give their number.
+func TestMarkTrainable_Models(t *testing.T) {
+	for _, c := range []struct {
+		file     string
+		elements int // parameters and statistics together, from the model's README
+		norms    int // BatchNormalizations
+	}{
+		{"mlperf-tiny/resnet8_original_bn", 78666, 7},
+		{"mlperf-tiny/resnet8_original_folded", 77706, 0},
+		{"mlperf-tiny/kws_dscnn_bn", 24908, 9},
+		{"mlperf-tiny/kws_dscnn_folded", 22604, 0},
+		{"mlperf-tiny/vww_mobilenetv1_025_bn", 221794, 27},
+	} {
+		t.Run(filepath.Base(c.file), func(t *testing.T) {
+			g := model{file: c.file}.load(t)
+			mustCanonicalize(t, g)
+			if err := pass.MarkTrainable(g, nil); err != nil {
+				t.Fatal(err)
+			}
+			got, states := 0, 0
+			for _, v := range g.Stored() {
+				switch v.Kind {
+				case ir.State:
+					states++
+					fallthrough
+				case ir.Parameter:
+					got += v.Data.Len()
+				}
+			}
+			if got != c.elements || states != 2*c.norms {
+				t.Errorf("got %d elements and %d statistics, want %d and %d", got, states, c.elements, 2*c.norms)
+			}
+			if err := pass.TrainingMode(g, pass.TrainingOptions{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := ir.Verify(g); err != nil {
+				t.Fatal(err)
+			}
+			if len(g.Assigns) != 2*c.norms {
+				t.Errorf("got %d state updates, want %d", len(g.Assigns), 2*c.norms)
+			}
+		})
+	}
+}
+
+func TestTrainingOptions_Validate(t *testing.T) {
+	for _, m := range []float32{-0.1, 1.1, float32(math.NaN())} {
+		if (pass.TrainingOptions{Momentum: m}).Validate() == nil {
+			t.Errorf("momentum %g was accepted", m)
+		}
 	}
 }

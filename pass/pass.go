@@ -12,6 +12,9 @@ type Pass struct {
 	Name string
 	Doc  string // one sentence: what becomes what, and why
 	Run  func(g *ir.Graph, t *rewrite.Trace) error
+
+	// Rules are what Run applies, if it does nothing else.
+	Rules []rewrite.Rule
 }
 
 // Order says that the pass First runs before the pass Then, and why.
@@ -29,7 +32,7 @@ func run(g *ir.Graph, t *rewrite.Trace, list []Pass) error {
 
 // rulePass is a pass that applies rules until none fires.
 func rulePass(name, doc string, rules ...rewrite.Rule) Pass {
-	return Pass{Name: name, Doc: doc, Run: func(g *ir.Graph, t *rewrite.Trace) error {
+	return Pass{Name: name, Doc: doc, Rules: rules, Run: func(g *ir.Graph, t *rewrite.Trace) error {
 		return rewrite.Run(g, t, rules...)
 	}}
 }

@@ -38,10 +38,10 @@ import (
 // Batch normalization should be folded before, see [FoldBatchNorm].
 func ToQDQ(g *ir.Graph, t *rewrite.Trace) error {
 	return run(g, t, []Pass{
-		{"quantize-activations", "activation quantizers become pairs of QuantizeLinear and DequantizeLinear", quantizeActivations},
-		{"propagate-pairs", "operators that only move values get the pair of their input", propagatePairs},
-		{"quantize-weights", "weight quantizers become integers with DequantizeLinear, biases int32", quantizeWeights},
-		{"guard-float", "layers that stay float are kept from being quantized by runtimes", guardFloat},
+		{Name: "quantize-activations", Doc: "activation quantizers become pairs of QuantizeLinear and DequantizeLinear", Run: quantizeActivations},
+		{Name: "propagate-pairs", Doc: "operators that only move values get the pair of their input", Run: propagatePairs},
+		{Name: "quantize-weights", Doc: "weight quantizers become integers with DequantizeLinear, biases int32", Run: quantizeWeights},
+		{Name: "guard-float", Doc: "layers that stay float are kept from being quantized by runtimes", Run: guardFloat},
 	})
 }
 

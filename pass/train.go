@@ -41,8 +41,8 @@ func statisticPorts(n *ir.Node) []int {
 //     products, embeddings, and scale and bias of normalizations;
 //   - the slope of a PRelu;
 //   - an addend or factor (of Add or Mul) with one value per channel, that is
-//     with one axis longer than 1, along the output channels of a layer whose
-//     result it changes directly, or anywhere between two layers with weights.
+//     with one axis longer than 1, between two layers with weights; and such an
+//     addend directly behind a layer, along its output channels: its bias.
 //
 // Everything else stays constant: scalars, tables with several axes such as
 // anchors, masks and positions, whatever is applied to the model's input before
@@ -120,7 +120,7 @@ func isLayer(n *ir.Node) bool {
 }
 
 // scalesChannels reports whether the use is one value per channel that is
-// added to, or multiplied with, what a layer computes.
+// added to, or multiplied with, what layers compute.
 func scalesChannels(v *ir.Value, u ir.Use, after, before []bool) bool {
 	switch u.Node.Op.(type) {
 	case op.Add, op.Mul:
@@ -144,7 +144,8 @@ func scalesChannels(v *ir.Value, u ir.Use, after, before []bool) bool {
 	if axis < 0 {
 		return false
 	}
-	return before[y.ID] || x.Def != nil && isLayer(x.Def) && axis == channelAxis(x.Def)
+	_, sum := u.Node.Op.(op.Add)
+	return before[y.ID] || sum && x.Def != nil && isLayer(x.Def) && axis == channelAxis(x.Def)
 }
 
 // channelAxis returns the output-channel axis of a layer's result.
@@ -227,7 +228,7 @@ func trainBatchNorm(p *rewrite.Patch, n *ir.Node, bn op.BatchNormalization, opts
 	if opts.Momentum != 0 {
 		bn.Momentum = opts.Momentum
 	}
-	y := n.Out[0]
+	y, name := n.Out[0], n.Out[0].Name
 	out := p.B.Multi(bn, n.Name, 5, n.In...)
 	if err := p.B.Err(); err != nil {
 		return err
@@ -238,7 +239,7 @@ func trainBatchNorm(p *rewrite.Patch, n *ir.Node, bn op.BatchNormalization, opts
 			take(p, old, out[1+i]) // a file in training form may give them as outputs
 			continue
 		}
-		g.Rename(out[1+i], g.UniqueName(y.Name+"/"+suffix))
+		g.Rename(out[1+i], g.UniqueName(name+"/"+suffix))
 	}
 	for i, port := range []int{3, 4} {
 		g.SetKind(n.In[port], ir.State)
