@@ -76,6 +76,38 @@ DATA lanes<>+56(SB)/4, $0x00000000
 DATA lanes<>+60(SB)/4, $0x00000000
 GLOBL lanes<>(SB), RODATA|NOPTR, $64
 
+// func streamAVX2(dst []float32, src []float32)
+// Requires: AVX, MMX+
+TEXT ·streamAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+lines:
+	VMOVUPS  (CX)(BX*4), Y0
+	VMOVUPS  32(CX)(BX*4), Y1
+	VMOVUPS  64(CX)(BX*4), Y2
+	VMOVUPS  96(CX)(BX*4), Y3
+	VMOVUPS  128(CX)(BX*4), Y4
+	VMOVUPS  160(CX)(BX*4), Y5
+	VMOVUPS  192(CX)(BX*4), Y6
+	VMOVUPS  224(CX)(BX*4), Y7
+	VMOVNTPS Y0, (AX)(BX*4)
+	VMOVNTPS Y1, 32(AX)(BX*4)
+	VMOVNTPS Y2, 64(AX)(BX*4)
+	VMOVNTPS Y3, 96(AX)(BX*4)
+	VMOVNTPS Y4, 128(AX)(BX*4)
+	VMOVNTPS Y5, 160(AX)(BX*4)
+	VMOVNTPS Y6, 192(AX)(BX*4)
+	VMOVNTPS Y7, 224(AX)(BX*4)
+	ADDQ     $0x00000040, BX
+	CMPQ     BX, DX
+	JL       lines
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func transposeAVX2(dst []float32, dstStride int, src []float32, srcStride int, rowBlocks int, colBlocks int)
 // Requires: AVX
 TEXT ·transposeAVX2(SB), NOSPLIT, $0-80

@@ -9,6 +9,11 @@ package layout
 //go:noescape
 func addAVX2(dst []float32, src []float32)
 
+// streamAVX2 copies past the caches: a multiple of 64 floats, at least one, to an address that is a multiple of 64.
+//
+//go:noescape
+func streamAVX2(dst []float32, src []float32)
+
 // transposeAVX2 transposes blocks of 8 rows and 8 columns, at least one each way.
 //
 //go:noescape

@@ -56,3 +56,27 @@ tail2:
 end3:
 	VZEROUPPER
 	RET
+
+// func streamAVX512(dst []float32, src []float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·streamAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	XORQ BX, BX
+
+lines:
+	VMOVUPS  (CX)(BX*4), Z0
+	VMOVUPS  64(CX)(BX*4), Z1
+	VMOVUPS  128(CX)(BX*4), Z2
+	VMOVUPS  192(CX)(BX*4), Z3
+	VMOVNTPS Z0, (AX)(BX*4)
+	VMOVNTPS Z1, 64(AX)(BX*4)
+	VMOVNTPS Z2, 128(AX)(BX*4)
+	VMOVNTPS Z3, 192(AX)(BX*4)
+	ADDQ     $0x00000040, BX
+	CMPQ     BX, DX
+	JL       lines
+	SFENCE
+	VZEROUPPER
+	RET

@@ -8,3 +8,8 @@ package layout
 //
 //go:noescape
 func addAVX512(dst []float32, src []float32)
+
+// streamAVX512 copies past the caches: a multiple of 64 floats, at least one, to an address that is a multiple of 64.
+//
+//go:noescape
+func streamAVX512(dst []float32, src []float32)

@@ -51,4 +51,5 @@ var generic = variant{
 	name:      "generic",
 	transpose: transposeGeneric,
 	add:       addGeneric,
+	stream:    func(dst, src []float32) { copy(dst, src) },
 }

@@ -130,6 +130,27 @@ func TestRows(t *testing.T) {
 	})
 }
 
+func TestStream(t *testing.T) {
+	forEach(t, func(t *testing.T) {
+		for _, n := range []int{0, 1, 15, 16, 63, 64, 65, 79, 80, 127, 128, 200, 1000, 5000} {
+			for offset := range 17 {
+				src := sequence(n + offset)[offset:]
+				block := make([]float32, n+offset+20)
+				Stream(block[offset:offset+n], src)
+				for i, v := range block {
+					want := float32(0)
+					if i >= offset && i < offset+n {
+						want = src[i-offset]
+					}
+					if v != want {
+						t.Fatalf("n=%d offset %d: element %d is %v, want %v", n, offset, i-offset, v, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestFill(t *testing.T) {
 	for n := range 100 {
 		x := make([]float32, n+1)
@@ -185,6 +206,29 @@ func TestPermute(t *testing.T) {
 			}
 		}
 	})
+}
+
+// 64 MB each way: far beyond the caches.
+func BenchmarkStream(b *testing.B) {
+	defer func(v *variant) { active = v }(active)
+	src, dst := sequence(16<<20), make([]float32, 16<<20)
+	for _, v := range variants() {
+		if !v.supported() {
+			continue
+		}
+		b.Run("impl="+v.name, func(b *testing.B) {
+			active = v
+			b.SetBytes(int64(8 * len(src)))
+			for b.Loop() {
+				for i := 0; i < len(src); i += 2048 {
+					Stream(dst[i:i+2048], src[i:i+2048])
+				}
+			}
+			if dst[len(dst)-1] != src[len(src)-1] {
+				b.Fatal("wrong result")
+			}
+		})
+	}
 }
 
 func BenchmarkTranspose(b *testing.B) {

@@ -9,6 +9,9 @@ type variant struct {
 
 	transpose func(dst []float32, dstStride int, src []float32, srcStride, rows, cols int)
 	add       func(dst, src []float32)
+	// stream is copy past the caches, for len(dst) a multiple of 64 and dst at a
+	// multiple of 64 bytes.
+	stream func(dst, src []float32)
 }
 
 func (v *variant) supported() bool { return cpu.Has(v.need) }

@@ -16,6 +16,7 @@ var avx512 = variant{
 
 	transpose: transposeBlocks, // eight rows fit the stores of both
 	add:       addAVX512,
+	stream:    streamAVX512,
 }
 
 var avx2 = variant{
@@ -24,6 +25,7 @@ var avx2 = variant{
 
 	transpose: transposeBlocks,
 	add:       addAVX2,
+	stream:    streamAVX2,
 }
 
 // transposeBlocks gives whole 8×8 blocks to the assembly, 32 rows at a time so

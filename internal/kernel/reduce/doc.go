@@ -11,6 +11,9 @@
 //	          period of the channels (package period), folded by the caller. An
 //	          accumulator of length 1 gets the sum of the slice
 //
+// A middle axis of [outer][n][inner] is a channel sum of the n·inner elements of
+// each outer index with inner accumulators.
+//
 // A channel sum over more than about a thousand periods should be cut into
 // blocks with an accumulator each, folded in float64 in order: [BlockLen].
 //

@@ -160,6 +160,14 @@ func ExtremeRows(dst, x []float32, row int, f func([]float32) float32) {
 	}
 }
 
+// MinMaxRows stores the extremes of each row of x: observations per sample.
+func MinMaxRows(lo, hi, x []float32, row int) {
+	checkRows(len(lo), len(x), row)
+	for r := range lo {
+		lo[r], hi[r] = MinMax(x[r*row : (r+1)*row])
+	}
+}
+
 func checkRows(rows, n, row int) {
 	if row < 0 || rows*row > n {
 		panic(fmt.Sprintf("reduce: %d rows of %d in %d elements", rows, row, n))

@@ -180,6 +180,10 @@ func TestRows(t *testing.T) {
 	testkit.SameBits(t, "sum of magnitudes", dst, []float32{6, 15})
 	ExtremeRows(dst, x, 3, Max)
 	testkit.SameBits(t, "max", dst, []float32{3, 5})
+	hi := make([]float32, 2)
+	MinMaxRows(dst, hi, x, 3)
+	testkit.SameBits(t, "row minima", dst, []float32{1, -6})
+	testkit.SameBits(t, "row maxima", hi, []float32{3, 5})
 	if ArgMax(x) != 4 || ArgMax(nil) != -1 || ArgMax([]float32{1, float32(math.NaN()), 9}) != 1 {
 		t.Error("ArgMax")
 	}

@@ -12,10 +12,38 @@ func main() {
 	vec.Main(func(g *vec.Gen) {
 		g.Map(vec.Map{Name: "add", Doc: "is dst += src.", Signature: "func(dst, src []float32)", In: "src", Out: "dst",
 			Body: func(g *vec.Gen) { g.Out("dst", g.Add(g.In("dst"), g.P("src"))) }})
+		stream(g)
 		if !g.Wide() {
 			transpose(g)
 		}
 	})
+}
+
+// streamBlock is the number of floats per iteration: four cache lines.
+const streamBlock = 64
+
+func stream(g *vec.Gen) {
+	g.Begin("stream", "func(dst, src []float32)",
+		"stream"+g.Suffix+" copies past the caches: a multiple of 64 floats, at least one, to an address that is a multiple of 64.")
+	g.Stream("dst")
+	g.Stream("src")
+	n := g.Load(g.Param("dst").Len(), g.GP64())
+	i := g.GP64()
+	g.XORQ(i, i)
+	g.SetIndex(i)
+	g.Label("lines")
+	var r []vec.Reg
+	for v := range streamBlock / g.Lanes {
+		r = append(r, g.InAt("src", v))
+	}
+	for v := range r {
+		g.StreamAt("dst", v, r[v])
+	}
+	g.ADDQ(U32(streamBlock), i)
+	g.CMPQ(i, n)
+	g.JL(LabelRef("lines"))
+	g.SFENCE()
+	g.End()
 }
 
 // transpose moves 8×8 blocks, down the rows first: they are contiguous in dst.

@@ -436,6 +436,20 @@ func (g *Gen) OutAt(name string, v int, r Reg) {
 	g.disp = 0
 }
 
+// InAt loads vector v from the current index of a stream.
+func (g *Gen) InAt(name string, v int) Reg {
+	g.disp = v * g.Lanes
+	defer func() { g.disp = 0 }()
+	return g.In(name)
+}
+
+// StreamAt stores vector v from the current index of a stream past the caches.
+func (g *Gen) StreamAt(name string, v int, r Reg) {
+	g.disp = v * g.Lanes
+	g.VMOVNTPS(r, g.at(name))
+	g.disp = 0
+}
+
 // Index returns the current element index.
 func (g *Gen) Index() reg.Register { return g.index }
 
