@@ -11,7 +11,7 @@ import (
 // y = x·mask/(1-ratio), where each element is kept with probability 1-ratio.
 //
 //	in  0 x   1 ratio [], optional (0.5)   2 training_mode bool [], optional (false)
-//	    3 step int64 [], optional (0), our own: a different mask for each
+//	    3 step int64 [], our own: a different mask for each; random masks need it
 //	out 0 y, as x   1 mask bool, as x, optional
 //
 // The mask is a function of Seed, the step and the element's position, see
@@ -89,6 +89,9 @@ func (d Dropout) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	}
 	if !(ratio > 0 && ratio < 1) {
 		return nil, fmt.Errorf("ratio: got %g, want 0 to 1, without 1", ratio)
+	}
+	if present(in, 3) == nil {
+		return nil, fmt.Errorf("training mode with ratio %g draws random numbers, which differ from program to program; set training_mode to false", ratio)
 	}
 	y, err := reals(x)
 	if err != nil {
