@@ -14,8 +14,8 @@ import (
 )
 
 func TestSplitAndRange(t *testing.T) {
-	for n := 0; n < 70; n++ {
-		for grain := 0; grain < 20; grain++ {
+	for n := range 70 {
+		for grain := range 20 {
 			tasks := par.Split(n, grain)
 			if n == 0 {
 				if tasks != 0 {

@@ -45,7 +45,7 @@ func readNpz(t *testing.T, path string) map[string]array {
 			continue
 		}
 		a := array{data: make([]float32, (len(b)-head)/4)}
-		for _, s := range strings.Split(npyShape.FindStringSubmatch(string(b[:head]))[1], ",") {
+		for s := range strings.SplitSeq(npyShape.FindStringSubmatch(string(b[:head]))[1], ",") {
 			if s = strings.TrimSpace(s); s != "" {
 				n, _ := strconv.Atoi(s)
 				a.shape = append(a.shape, n)
