@@ -61,31 +61,25 @@ func (s *sum) bound() float64 { return float64(s.n+2) * 0x1p-24 * s.mag }
 // reference computes all three passes in float64, straight from the definition.
 func reference(g Geometry, x, w, dy []float32) (y, dx, dw, db []sum) {
 	g = g.normal()
-	oh, ow := g.OutH(), g.OutW()
+	od, oh, ow := g.OutD(), g.OutH(), g.OutW()
 	icg, ocg := g.IC/g.Groups, g.OC/g.Groups
-	y, dx, dw, db = make([]sum, g.N*oh*ow*g.OC), make([]sum, g.N*g.H*g.W*g.IC), make([]sum, g.WeightLen()), make([]sum, g.OC)
-	for n := range g.N {
-		for q := range oh {
-			for c := range ow {
-				for o := range g.OC {
-					yi := ((n*oh+q)*ow+c)*g.OC + o
-					db[o].add(dy[yi], 1)
-					for kh := range g.KH {
-						for kw := range g.KW {
-							h, v := q*g.StrideH+kh*g.DilationH-g.PadT, c*g.StrideW+kw*g.DilationW-g.PadL
-							if h < 0 || h >= g.H || v < 0 || v >= g.W {
-								continue
-							}
-							for i := range icg {
-								xi := ((n*g.H+h)*g.W+v)*g.IC + o/ocg*icg + i
-								wi := ((o*icg+i)*g.KH+kh)*g.KW + kw
-								y[yi].add(x[xi], w[wi])
-								dx[xi].add(dy[yi], w[wi])
-								dw[wi].add(x[xi], dy[yi])
-							}
-						}
-					}
-				}
+	y, dx, dw, db = make([]sum, len(dy)), make([]sum, len(x)), make([]sum, g.WeightLen()), make([]sum, g.OC)
+	for i := range y {
+		o, c := i%g.OC, i/g.OC%ow
+		q, e, n := i/g.OC/ow%oh, i/g.OC/ow/oh%od, i/g.OC/ow/oh/od
+		db[o].add(dy[i], 1)
+		for t := range g.taps() {
+			kd, kh, kw := t/g.KW/g.KH, t/g.KW%g.KH, t%g.KW
+			d, h, v := e*g.StrideD+kd*g.DilationD-g.PadFront, q*g.StrideH+kh*g.DilationH-g.PadT, c*g.StrideW+kw*g.DilationW-g.PadL
+			if d < 0 || d >= g.D || h < 0 || h >= g.H || v < 0 || v >= g.W {
+				continue
+			}
+			for j := range icg {
+				xi := (((n*g.D+d)*g.H+h)*g.W+v)*g.IC + o/ocg*icg + j
+				wi := (o*icg+j)*g.taps() + t
+				y[i].add(x[xi], w[wi])
+				dx[xi].add(dy[i], w[wi])
+				dw[wi].add(x[xi], dy[i])
 			}
 		}
 	}
@@ -150,6 +144,13 @@ var geometries = []struct {
 	{"one dimension, long", Geometry{N: 1, H: 1, W: 2000, IC: 40, OC: 8, KH: 1, KW: 3, PadL: 1, PadR: 1}},
 	{"one pixel", Geometry{N: 3, H: 1, W: 1, IC: 9, OC: 2, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},
 	{"large image", Geometry{N: 1, H: 70, W: 60, IC: 24, OC: 8, KH: 3, KW: 3, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},
+	{"3x3x3", Geometry{N: 2, D: 4, H: 5, W: 6, IC: 5, OC: 9, KD: 3, KH: 3, KW: 3, PadFront: 1, PadBack: 1, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},
+	{"3x3x3 stride 2", Geometry{N: 2, D: 5, H: 7, W: 6, IC: 4, OC: 17, KD: 3, KH: 3, KW: 3, StrideD: 2, StrideH: 2, StrideW: 2, PadFront: 1, PadBack: 1, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},
+	{"2x1x3 dilated, groups", Geometry{N: 1, D: 6, H: 3, W: 7, IC: 4, OC: 6, KD: 2, KH: 1, KW: 3, StrideD: 3, DilationD: 2, DilationW: 2, PadFront: 2, PadR: 3, Groups: 2}},
+	{"depth only", Geometry{N: 2, D: 9, H: 1, W: 1, IC: 3, OC: 4, KD: 3, KH: 1, KW: 1, StrideD: 2, PadBack: 1}},
+	{"1x1x1", Geometry{N: 2, D: 3, H: 4, W: 5, IC: 6, OC: 7, KD: 1, KH: 1, KW: 1}},
+	{"1x1x1 stride 2", Geometry{N: 2, D: 3, H: 4, W: 5, IC: 6, OC: 7, KD: 1, KH: 1, KW: 1, StrideD: 2, StrideH: 2, StrideW: 2}},
+	{"large depth", Geometry{N: 1, D: 20, H: 16, W: 16, IC: 16, OC: 8, KD: 3, KH: 3, KW: 3, StrideD: 2, PadFront: 1, PadBack: 1, PadT: 1, PadL: 1, PadB: 1, PadR: 1}},
 	{"no images", Geometry{N: 0, H: 4, W: 4, IC: 3, OC: 2, KH: 3, KW: 3}},
 }
 
@@ -171,8 +172,8 @@ func newWork(t *testing.T, g Geometry, opt Options) *work {
 	rng := rand.New(rand.NewPCG(7, 1))
 	g = p.Geometry()
 	k := &work{p: p, s: p.Sizes()}
-	ny := g.N * g.OutH() * g.OutW() * g.OC
-	k.x, k.w, k.dy, k.bias = random(rng, g.N*g.H*g.W*g.IC), random(rng, g.WeightLen()), random(rng, ny), random(rng, g.OC)
+	ny := g.N * g.OutD() * g.OutH() * g.OutW() * g.OC
+	k.x, k.w, k.dy, k.bias = random(rng, g.N*g.D*g.H*g.W*g.IC), random(rng, g.WeightLen()), random(rng, ny), random(rng, g.OC)
 	k.wp, k.wpt = newGuarded(k.s.PackedForward), newGuarded(k.s.PackedBackward)
 	k.y, k.dx, k.parts = newGuarded(ny), newGuarded(len(k.x.s)), newGuarded(k.s.Partials)
 	k.dw, k.db = newGuarded(g.WeightLen()), newGuarded(g.OC)

@@ -17,13 +17,15 @@ func (p *pass) divide(macs int) {
 	c.img, c.row, c.col, c.blk = 1, p.nh, p.nw, len(p.blocks)
 	floats := func(rows, cols int) int {
 		h, w := p.window(rows, cols)
-		return h * w * p.ic
+		return p.planes() * h * w * p.ic
 	}
+	// with a stride in depth the planes of a task must be whole
+	rowCut := p.ostepD == 1
 	// fit the window
-	for c.row > 1 && floats(c.row, c.col) > windowFloats {
+	for rowCut && c.row > 1 && floats(c.row, c.col) > windowFloats {
 		_, c.row = pieces(c.row, c.row/2)
 	}
-	if p.nh == 1 { // long rows; a cut in two axes would leave regions with holes
+	if rowCut && p.nh == 1 { // long rows; a cut in two axes would leave regions with holes
 		for c.col > 64 && floats(1, c.col) > windowFloats {
 			c.col = halfOf(c.col)
 		}
@@ -44,11 +46,11 @@ func (p *pass) divide(macs int) {
 		switch {
 		case c.img > 1:
 			c.img /= 2
-		case c.blk > 1 && (weights > floats(c.row, c.col) || c.row == 1 && (p.nh > 1 || c.col <= 64)):
+		case c.blk > 1 && (weights > floats(c.row, c.col) || (c.row == 1 || !rowCut) && (p.nh > 1 || c.col <= 64)):
 			c.blk = ceilDiv(c.blk, 2)
-		case c.row > 1:
+		case rowCut && c.row > 1:
 			c.row = ceilDiv(c.row, 2)
-		case p.nh == 1 && c.col > 64:
+		case rowCut && p.nh == 1 && c.col > 64:
 			c.col = halfOf(c.col)
 		default:
 			goto done

@@ -1,13 +1,14 @@
-// Package conv computes 2-D convolutions of float32 tensors and their
-// gradients, for any kernel size, stride, padding, dilation and number of
-// groups. It cuts the work into tasks, reads strided views of the tensors and
+// Package conv computes convolutions of float32 tensors over one, two or three
+// axes, and their gradients, for any kernel size, stride, padding, dilation and
+// number of groups. It cuts the work into tasks, reads strided views of the tensors and
 // leaves the arithmetic to the kernels of package tile. It starts no
 // goroutines and allocates nothing after [New]; the caller owns all memory and
 // runs the tasks in any order, on any number of threads, with one scratch
 // buffer per thread. Results have the same bits for every such choice.
 //
 // Depthwise convolutions work here but belong to package depthwise. A 1-D
-// convolution has H = KH = 1. There is no 3-D convolution.
+// convolution has H = KH = 1. A depth makes each depth of the output an image
+// that reads several planes of input.
 //
 // Start at [New] and [Plan.Sizes]. One training step is
 //
@@ -22,7 +23,8 @@
 //
 // # Memory
 //
-// Activations are NHWC, channels innermost; weights are OIHW, as in ONNX.
+// Activations are NHWC (NDHWC with a depth), channels innermost; weights are
+// OIHW (OIDHW), as in ONNX.
 // Packed weights are written for one plan and read by it only:
 //
 //	block 0 (NR output channels)       block 1 …
@@ -45,7 +47,7 @@
 // # Gradients
 //
 // The gradient of the data is a convolution too. With a stride, the positions
-// of dx fall into StrideH·StrideW phases, each with its own subset of the taps;
+// of dx fall into StrideH·StrideW phases (times StrideD), each with its own subset of the taps;
 // a phase without taps is zero. The gradient of the weights is summed into a
 // fixed number of slots, each for a fixed range of images and rows, with the
 // layout of packed weights (and a row of sums for the bias); ReduceWeights

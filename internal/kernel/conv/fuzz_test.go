@@ -10,11 +10,11 @@ import (
 // FuzzPlan compares all passes of every kernel set with the definition, on
 // small geometries.
 func FuzzPlan(f *testing.F) {
-	f.Add([]byte{1, 8, 9, 5, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1})
-	f.Add([]byte{2, 3, 11, 2, 3, 2, 4, 2, 3, 0, 3, 2, 1, 2, 1, 2})
-	f.Add([]byte{3, 5, 1, 9, 1, 1, 1, 3, 2, 4, 0, 0, 5, 1, 3, 3})
+	f.Add([]byte{1, 8, 9, 5, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{2, 3, 11, 2, 3, 2, 4, 2, 3, 0, 3, 2, 1, 2, 1, 2, 3, 1, 1, 0, 2, 1})
+	f.Add([]byte{3, 5, 1, 9, 1, 1, 1, 3, 2, 4, 0, 0, 5, 1, 3, 3, 0, 0, 1, 1, 1, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) < 16 {
+		if len(b) < 22 {
 			return
 		}
 		in := func(i, lo, hi int) int { return lo + int(b[i])%(hi-lo+1) }
@@ -23,6 +23,7 @@ func FuzzPlan(f *testing.F) {
 			N: in(0, 1, 3), H: in(1, 1, 12), W: in(2, 1, 12), IC: groups * in(3, 1, 9), OC: groups * in(4, 1, 20), KH: in(5, 1, 4), KW: in(6, 1, 4),
 			StrideH: in(7, 1, 3), StrideW: in(8, 1, 3), PadT: in(9, -1, 4), PadL: in(10, -1, 4), PadB: in(11, -1, 4), PadR: in(12, -1, 4),
 			DilationH: in(13, 1, 3), DilationW: in(14, 1, 3), Groups: groups,
+			D: in(16, 1, 5), KD: in(17, 1, 3), StrideD: in(18, 1, 3), DilationD: in(19, 1, 2), PadFront: in(20, -1, 2), PadBack: in(21, -1, 2),
 		}
 		if g.Validate() != nil {
 			return

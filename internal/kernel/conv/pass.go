@@ -8,20 +8,21 @@ import (
 )
 
 // A phase is a part of the output with its own set of taps. Its weights are
-// packed as [block][kh tap][kw tap][input channel][NR].
+// packed as [block][kd tap][kh tap][kw tap][input channel][NR].
 type phase struct {
-	h, w axis.Phase
+	d, h, w axis.Phase
+
 	k    int   // taps · input channels per group: rows of packed weights
 	run  int   // floats of x per segment
 	seg  []int // bytes, relative to the first tap of a pixel in the window
 	at   int   // first float of the phase in the packed weights
-	taps []int // kh·KW + kw, in the order of their use
+	taps []int // (kd·KH + kh)·KW + kw, in the order of their use
 }
 
 // packedRow returns which row of the packed weights of a block holds tap t and
 // input channel i.
 func (p *pass) packedRow(t, i int) int {
-	if p.reuse { // [kh][ic][kw]
+	if p.reuse { // [kd][kh][ic][kw]
 		return (t/3*p.icg+i)*3 + t%3
 	}
 	return t*p.icg + i
@@ -36,21 +37,24 @@ type block struct {
 
 // A pass is a correlation of an input with packed weights that writes each
 // element of its output once. The forward convolution is one; its transpose,
-// the gradient of the data, is another with several phases.
+// the gradient of the data, is another with several phases. What it calls an
+// image is one depth of a phase of one image: number n·nd + depth.
 type pass struct {
-	n, ih, iw, ic  int // input, NHWC
-	oh, ow, oc     int // output
+	n, ic, oc      int // images, channels
+	id, ih, iw     int // input positions
+	od, oh, ow     int // output positions
 	groups, icg    int // input channels per group
-	stepH, stepW   int // input positions between neighbours of a phase
-	ostepH, ostepW int // output positions between them
+	stepD, ostepD  int // input, output positions between neighbours of a phase
+	stepH, stepW   int
+	ostepH, ostepW int
 	phases         []phase
 	blocks         []block
 	padded         int // output channels, each block rounded up to NR
 	wlen           int // floats of packed weights
 
-	// the window: input rows and columns a block of output needs
-	minH, maxH, minW, maxW int // tap offsets over all phases
-	direct                 bool
+	// the window: input planes, rows and columns a block of output needs
+	minD, maxD, minH, maxH, minW, maxW int // tap offsets over all phases
+	direct                             bool
 
 	set   *tile.Set
 	reuse bool // 3-wide kernels at step 1 use the reuse kernels
@@ -61,7 +65,7 @@ type pass struct {
 type cut struct {
 	img, row, col, blk     int // images, phase rows, phase columns, blocks per task
 	nimg, nrow, ncol, nblk int // how many of them
-	nh, nw                 int // phase rows and columns
+	nd, nh, nw             int // phase depths, rows and columns
 }
 
 func (c *cut) tasks() int { return c.nimg * c.nrow * c.ncol * c.nblk }
@@ -95,11 +99,18 @@ func (p *pass) scratch() int {
 		return 0
 	}
 	wh, ww := p.window(min(p.row, p.nh), min(p.col, p.nw))
-	return min(p.img, max(p.n, 1)) * wh * ww * p.ic
+	return min(p.img, max(p.n, 1)) * p.planes() * wh * ww * p.ic
 }
 
-// build finishes a pass whose dimensions and axis phases are known.
-func (p *pass) build(hs, ws axis.Axis, groups, kw int) {
+// planes returns the input planes in a window.
+func (p *pass) planes() int { return p.maxD - p.minD + 1 }
+
+// deep reports whether there is a depth to speak of.
+func (p *pass) deep() bool { return p.id > 1 || p.od > 1 || p.planes() > 1 }
+
+// build finishes a pass over images whose dimensions are known.
+func (p *pass) build(images, groups int, g Geometry, ds, hs, ws axis.Axis) {
+	p.stepD, p.ostepD = ds.Step, ds.OutStep
 	p.stepH, p.ostepH, p.stepW, p.ostepW = hs.Step, hs.OutStep, ws.Step, ws.OutStep
 	p.groups, p.icg = groups, p.ic/groups
 	nv := p.set.Vectors(p.oc / groups)
@@ -109,34 +120,49 @@ func (p *pass) build(hs, ws axis.Axis, groups, kw int) {
 		}
 	}
 	p.blocks, p.padded = blocks(p.set.Lanes, nv, groups, p.oc/groups)
-	first := true
-	inside := true
-	for _, h := range hs.Phases {
-		for _, w := range ws.Phases {
-			ph := phase{h: h, w: w, k: len(h.Taps) * len(w.Taps) * p.icg, at: p.wlen}
-			p.wlen += ph.k * p.padded
-			for _, a := range h.Taps {
-				for _, b := range w.Taps {
-					ph.taps = append(ph.taps, a.K*kw+b.K)
+	var inD, inH, inW bool
+	p.nd, p.minD, p.maxD, inD = extent(ds, p.id)
+	p.nh, p.minH, p.maxH, inH = extent(hs, p.ih)
+	p.nw, p.minW, p.maxW, inW = extent(ws, p.iw)
+	p.n = images * p.nd
+	p.direct = inD && inH && inW && !p.deep()
+	for _, d := range ds.Phases {
+		for _, h := range hs.Phases {
+			for _, w := range ws.Phases {
+				ph := phase{d: d, h: h, w: w, at: p.wlen}
+				for _, a := range d.Taps {
+					for _, b := range h.Taps {
+						for _, c := range w.Taps {
+							ph.taps = append(ph.taps, (a.K*g.KH+b.K)*g.KW+c.K)
+						}
+					}
 				}
+				ph.k = len(ph.taps) * p.icg
+				p.wlen += ph.k * p.padded
+				p.phases = append(p.phases, ph)
 			}
-			p.nh, p.nw = max(p.nh, h.N), max(p.nw, w.N)
-			p.phases = append(p.phases, ph)
-			if ph.k == 0 {
-				continue
-			}
-			h0, h1 := h.Taps[0].Off, h.Taps[len(h.Taps)-1].Off
-			w0, w1 := w.Taps[0].Off, w.Taps[len(w.Taps)-1].Off
-			if first {
-				p.minH, p.maxH, p.minW, p.maxW = h0, h1, w0, w1
-				first = false
-			}
-			p.minH, p.maxH = min(p.minH, h0), max(p.maxH, h1)
-			p.minW, p.maxW = min(p.minW, w0), max(p.maxW, w1)
-			inside = inside && h0 >= 0 && w0 >= 0 && (h.N-1)*p.stepH+h1 < p.ih && (w.N-1)*p.stepW+w1 < p.iw
 		}
 	}
-	p.direct = inside
+}
+
+// extent returns the longest phase of an axis over n input positions, the
+// range of its tap offsets, and whether all taps stay inside.
+func extent(a axis.Axis, n int) (most, least, greatest int, inside bool) {
+	first := true
+	inside = true
+	for _, p := range a.Phases {
+		most = max(most, p.N)
+		if len(p.Taps) == 0 {
+			continue
+		}
+		lo, hi := p.Taps[0].Off, p.Taps[len(p.Taps)-1].Off
+		if first {
+			least, greatest, first = lo, hi, false
+		}
+		least, greatest = min(least, lo), max(greatest, hi)
+		inside = inside && lo >= 0 && (p.N-1)*a.Step+hi < n
+	}
+	return most, least, greatest, inside
 }
 
 // threeWide reports whether all outputs of an axis have three neighbouring taps.
@@ -145,10 +171,12 @@ func threeWide(a axis.Axis) bool {
 	return len(a.Phases) == 1 && len(t) == 3 && t[1].Off == t[0].Off+1 && t[2].Off == t[0].Off+2
 }
 
-// segments fills in the segment tables for a window of pitch pixels per row.
-func (p *pass) segments(pitch int) {
+// segments fills in the segment tables for a window of pitch pixels per row
+// and rows per plane.
+func (p *pass) segments(pitch, rows int) {
 	for i := range p.phases {
 		ph := &p.phases[i]
+		ph.seg = nil
 		if ph.k == 0 {
 			continue
 		}
@@ -157,16 +185,18 @@ func (p *pass) segments(pitch int) {
 		for j := 1; j < len(tw); j++ {
 			merged = merged && tw[j].Off == tw[j-1].Off+1
 		}
-		ph.run, ph.seg = p.icg, nil
+		ph.run = p.icg
 		switch {
 		case p.reuse:
 			tw = tw[:1]
 		case merged:
 			ph.run, tw = len(tw)*p.ic, tw[:1]
 		}
-		for _, h := range ph.h.Taps {
-			for _, w := range tw {
-				ph.seg = append(ph.seg, ((h.Off-p.minH)*pitch+w.Off-p.minW)*p.ic*4)
+		for _, d := range ph.d.Taps {
+			for _, h := range ph.h.Taps {
+				for _, w := range tw {
+					ph.seg = append(ph.seg, (((d.Off-p.minD)*rows+h.Off-p.minH)*pitch+w.Off-p.minW)*p.ic*4)
+				}
 			}
 		}
 	}
@@ -214,30 +244,43 @@ func (p *pass) exec(task int, scratch []float32, o operands) {
 // load copies the window of a task into scratch, zero where it leaves the
 // input, and returns the pixels per row and the floats per image.
 func (p *pass) load(t part, scratch, x []float32, load Loader) (pitch, image int) {
-	_, pitch = p.window(1, min(p.col, p.nw)) // the pitch the segment tables were made for
+	rows, pitch := p.window(min(p.row, p.nh), min(p.col, p.nw)) // what the segment tables were made for
 	wh, ww := p.window(t.q1-t.q0, t.c1-t.c0)
 	h0, w0 := t.q0*p.stepH+p.minH, t.c0*p.stepW+p.minW
 	// columns of the window that exist in the input
 	lo, hi := min(max(0, -w0), ww), max(0, min(ww, p.iw-w0))
-	image = wh * pitch * p.ic
+	plane := rows * pitch * p.ic
+	image = p.planes() * plane
 	for n := t.n0; n < t.n1; n++ {
-		for r := range wh {
-			dst := scratch[(n-t.n0)*image+r*pitch*p.ic:][:pitch*p.ic]
-			if h := h0 + r; h < 0 || h >= p.ih || lo >= hi {
-				clear(dst)
-				continue
-			}
-			clear(dst[:lo*p.ic])
-			clear(dst[hi*p.ic:])
-			at := ((n*p.ih+h0+r)*p.iw + w0 + lo) * p.ic
-			if in := dst[lo*p.ic : hi*p.ic]; load != nil {
-				load(in, at)
-			} else {
-				copy(in, x[at:])
+		d0 := n%p.nd*p.stepD + p.minD
+		for i := range p.planes() {
+			d := d0 + i
+			for r := range wh {
+				dst := scratch[(n-t.n0)*image+i*plane+r*pitch*p.ic:][:pitch*p.ic]
+				h := h0 + r
+				if d < 0 || d >= p.id || h < 0 || h >= p.ih || lo >= hi {
+					clear(dst)
+					continue
+				}
+				clear(dst[:lo*p.ic])
+				clear(dst[hi*p.ic:])
+				at := (((n/p.nd*p.id+d)*p.ih+h)*p.iw + w0 + lo) * p.ic
+				if in := dst[lo*p.ic : hi*p.ic]; load != nil {
+					load(in, at)
+				} else {
+					copy(in, x[at:])
+				}
 			}
 		}
 	}
 	return pitch, image
+}
+
+// line returns the first row of output pixels of a phase in image n and phase
+// row q, and whether the phase has the image.
+func (p *pass) line(ph *phase, n, q int) (row int, ok bool) {
+	d := n % p.nd
+	return (n/p.nd*p.od+ph.d.First+d*p.ostepD)*p.oh + ph.h.First + q*p.ostepH, d < ph.d.N
 }
 
 // tiles computes the outputs of one phase and block in a task.
@@ -274,8 +317,12 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 	xg := b.g * p.icg
 	for n := t.n0; n < t.n1; n++ {
 		for q := t.q0; q < q1; q++ {
+			line, ok := p.line(ph, n, q)
+			if !ok {
+				break
+			}
 			xrow := (n-t.n0)*image + (q-t.q0)*p.stepH*pitch*p.ic + xg
-			yrow := ((n*p.oh+ph.h.First+q*p.ostepH)*p.ow+ph.w.First+t.c0*p.ostepW)*p.oc + b.c0
+			yrow := (line*p.ow+ph.w.First+t.c0*p.ostepW)*p.oc + b.c0
 			if 2*cols <= mrMax && q+1 < q1 && !p.reuse {
 				// a tile of two short rows
 				a.X0, a.X1 = unsafe.Pointer(&win[xrow]), unsafe.Pointer(&win[xrow+p.stepH*pitch*p.ic])
@@ -319,8 +366,12 @@ func (p *pass) fill(ph *phase, b block, t part, o operands) {
 	}
 	for n := t.n0; n < t.n1; n++ {
 		for q := t.q0; q < min(t.q1, ph.h.N); q++ {
+			line, ok := p.line(ph, n, q)
+			if !ok {
+				break
+			}
 			for c := t.c0; c < min(t.c1, ph.w.N); c++ {
-				at := ((n*p.oh+ph.h.First+q*p.ostepH)*p.ow+ph.w.First+c*p.ostepW)*p.oc + b.c0
+				at := (line*p.ow+ph.w.First+c*p.ostepW)*p.oc + b.c0
 				y := o.y[at : at+b.width]
 				switch {
 				case o.fuse.Accumulate:

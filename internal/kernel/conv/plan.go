@@ -41,7 +41,7 @@ func ReLU(bias []float32) Fusion {
 }
 
 // A Region is the part of an output tensor one task writes: the pixels
-// P0 ≤ p < P1 in the order of N, H, W, of the channels C0 ≤ c < C1.
+// P0 ≤ p < P1 in the order of N, D, H, W, of the channels C0 ≤ c < C1.
 type Region struct{ P0, P1, C0, C1 int }
 
 // Plan is a convolution of fixed geometry. It is immutable; its methods may
@@ -72,38 +72,45 @@ func New(g Geometry, opt Options) (*Plan, error) {
 		return nil, fmt.Errorf("conv: got kernels %s, which this machine cannot run", p.set.Name)
 	}
 	f := g
-	if g.KH == 1 && g.KW == 1 && g.StrideH == 1 && g.StrideW == 1 && g.PadT == 0 && g.PadB == 0 && g.PadL == 0 && g.PadR == 0 {
+	if g.taps() == 1 && g.StrideD == 1 && g.StrideH == 1 && g.StrideW == 1 &&
+		g.PadFront == 0 && g.PadBack == 0 && g.PadT == 0 && g.PadB == 0 && g.PadL == 0 && g.PadR == 0 {
 		// a matrix product over all pixels
-		f.N, f.H, f.W = min(g.N, 1), 1, max(1, g.N*g.H*g.W)
+		f.N, f.D, f.H, f.W = min(g.N, 1), 1, 1, max(1, g.N*g.D*g.H*g.W)
 	}
-	oh, ow := f.OutH(), f.OutW()
-	icg, ocg, kk := g.IC/g.Groups, g.OC/g.Groups, g.KH*g.KW
+	od, oh, ow := f.OutD(), f.OutH(), f.OutW()
+	icg, ocg, taps := g.IC/g.Groups, g.OC/g.Groups, g.taps()
 
-	p.fwd = pass{n: f.N, ih: f.H, iw: f.W, ic: g.IC, oh: oh, ow: ow, oc: g.OC, set: p.set}
-	p.fwd.build(axis.Forward(oh, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Forward(ow, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups, g.KW)
+	p.fwd = pass{id: f.D, ih: f.H, iw: f.W, ic: g.IC, od: od, oh: oh, ow: ow, oc: g.OC, set: p.set}
+	p.fwd.build(f.N, g.Groups, g,
+		axis.Forward(od, g.KD, g.StrideD, g.PadFront, g.DilationD),
+		axis.Forward(oh, g.KH, g.StrideH, g.PadT, g.DilationH),
+		axis.Forward(ow, g.KW, g.StrideW, g.PadL, g.DilationW))
 	if opt.AlwaysLoad {
 		p.fwd.direct = false
 	}
 	p.fwd.divide(p.macs)
 	p.fwd.finish()
-	p.wloc = locator{group: ocg * icg * kk, out: icg * kk, in: kk, contiguous: true}
+	p.wloc = locator{group: ocg * icg * taps, out: icg * taps, in: taps, contiguous: true}
 
-	p.bwd = pass{n: f.N, ih: oh, iw: ow, ic: g.OC, oh: f.H, ow: f.W, oc: g.IC, set: p.set}
-	p.bwd.build(axis.Backward(f.H, g.KH, g.StrideH, g.PadT, g.DilationH), axis.Backward(f.W, g.KW, g.StrideW, g.PadL, g.DilationW), g.Groups, g.KW)
+	p.bwd = pass{id: od, ih: oh, iw: ow, ic: g.OC, od: f.D, oh: f.H, ow: f.W, oc: g.IC, set: p.set}
+	p.bwd.build(f.N, g.Groups, g,
+		axis.Backward(f.D, g.KD, g.StrideD, g.PadFront, g.DilationD),
+		axis.Backward(f.H, g.KH, g.StrideH, g.PadT, g.DilationH),
+		axis.Backward(f.W, g.KW, g.StrideW, g.PadL, g.DilationW))
 	p.bwd.divide(p.macs)
 	p.bwd.finish()
-	p.wloct = locator{group: ocg * icg * kk, out: kk, in: icg * kk}
+	p.wloct = locator{group: ocg * icg * taps, out: taps, in: icg * taps}
 	p.wgt = planWeights(&p.fwd, p.macs, opt.BiasGrad)
 	return p, nil
 }
 
 // finish computes the segment tables, which need the width of the window.
 func (p *pass) finish() {
-	pitch := p.iw
+	rows, pitch := p.ih, p.iw
 	if !p.direct {
-		_, pitch = p.window(1, min(p.col, p.nw))
+		rows, pitch = p.window(min(p.row, p.nh), min(p.col, p.nw))
 	}
-	p.segments(pitch)
+	p.segments(pitch, rows)
 }
 
 // Geometry returns what the plan was made for, defaults filled in.
@@ -145,14 +152,14 @@ func (p *Plan) Sizes() Sizes {
 func (p *Plan) PackForward(task int, dst, w []float32) {
 	need("PackForward", "packed weights", dst, p.fwd.wlen)
 	need("PackForward", "weights", w, p.g.WeightLen())
-	p.fwd.pack(dst, w, p.fwd.blocks[task], p.wloc, p.g.KH*p.g.KW)
+	p.fwd.pack(dst, w, p.fwd.blocks[task], p.wloc, p.g.taps())
 }
 
 // PackBackward writes block task of the packed weights of [Plan.BackwardData]; w is OIHW.
 func (p *Plan) PackBackward(task int, dst, w []float32) {
 	need("PackBackward", "packed weights", dst, p.bwd.wlen)
 	need("PackBackward", "weights", w, p.g.WeightLen())
-	p.bwd.pack(dst, w, p.bwd.blocks[task], p.wloct, p.g.KH*p.g.KW)
+	p.bwd.pack(dst, w, p.bwd.blocks[task], p.wloct, p.g.taps())
 }
 
 // Forward computes part task of y = conv(x, w) as fused by f.
@@ -178,7 +185,7 @@ func (p *pass) run(name string, task int, scratch, x, w []float32, f Fusion, y [
 		panic(fmt.Sprintf("conv: %s: got task %d, want less than %d", name, task, p.tasks()))
 	}
 	if f.Load == nil {
-		need(name, "input", x, p.n*p.ih*p.iw*p.ic)
+		need(name, "input", x, p.inputLen())
 	} else if p.direct {
 		panic("conv: " + name + ": a Loader needs a plan made with Options.AlwaysLoad")
 	}
@@ -190,15 +197,19 @@ func (p *pass) run(name string, task int, scratch, x, w []float32, f Fusion, y [
 	}
 	need(name, "scratch", scratch, p.scratch())
 	need(name, "packed weights", w, p.wlen)
-	need(name, "output", y, p.n*p.oh*p.ow*p.oc)
+	need(name, "output", y, p.outputLen())
 	p.exec(task, scratch, operands{x: x, w: w, y: y, fuse: f})
 }
 
+func (p *pass) inputLen() int  { return p.n / p.nd * p.id * p.ih * p.iw * p.ic }
+func (p *pass) outputLen() int { return p.n / p.nd * p.od * p.oh * p.ow * p.oc }
+
 func (p *pass) region(task int) Region {
 	t := p.part(task)
+	last := t.n1 - 1
 	r := Region{
-		P0: (t.n0*p.oh + t.q0*p.ostepH) * p.ow,
-		P1: ((t.n1-1)*p.oh + min(t.q1*p.ostepH, p.oh)) * p.ow,
+		P0: ((t.n0/p.nd*p.od+t.n0%p.nd*p.ostepD)*p.oh + t.q0*p.ostepH) * p.ow,
+		P1: ((last/p.nd*p.od+min(last%p.nd*p.ostepD+p.ostepD, p.od)-1)*p.oh + min(t.q1*p.ostepH, p.oh)) * p.ow,
 		C0: p.blocks[t.b0].c0,
 		C1: p.blocks[t.b1-1].c0 + p.blocks[t.b1-1].width,
 	}

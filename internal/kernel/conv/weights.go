@@ -83,7 +83,7 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 	}
 	if p.row == p.nh && p.col == p.nw {
 		h, w := p.window(p.nh, p.nw)
-		img := min(ceilDiv(innerPixels, p.nh*p.nw), unitFloats/(h*w*p.ic), ceilDiv(p.n, maxSlots))
+		img := min(ceilDiv(innerPixels, p.nh*p.nw), unitFloats/(p.planes()*h*w*p.ic), ceilDiv(p.n, maxSlots))
 		p.nimg, p.img = pieces(p.n, max(p.img, img))
 	}
 	p.finish()
@@ -102,7 +102,7 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 		w.strips = append(w.strips, strip{at / 4, i * ph.run})
 	}
 	w.packY = p.oc >= wideFloats && ph.k >= panelRows
-	w.packX = p.icg == p.ic && p.ic >= wideFloats && p.oc >= panelCols
+	w.packX = !p.deep() && p.icg == p.ic && p.ic >= wideFloats && p.oc >= panelCols
 	if w.packX {
 		_, w.panelPitch = p.window(1, w.cols)
 		for _, h := range ph.h.Taps {
@@ -144,11 +144,11 @@ func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, 
 		panic(fmt.Sprintf("conv: %s: got task %d, want less than %d", name, task, w.tasks()))
 	}
 	if load == nil {
-		need(name, "input", x, u.n*u.ih*u.iw*u.ic)
+		need(name, "input", x, u.inputLen())
 	} else if u.direct {
 		panic("conv: " + name + ": a Loader needs a plan made with Options.AlwaysLoad")
 	}
-	need(name, "output gradient", dy, u.n*u.oh*u.ow*u.oc)
+	need(name, "output gradient", dy, u.outputLen())
 	need(name, "scratch", scratch, w.scratch())
 	need(name, "partial sums", partials, w.slots*w.slotLen)
 
