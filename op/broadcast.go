@@ -115,6 +115,19 @@ func zipDims(in []*ir.Value, f func(a, b ir.Dim) ir.Dim) ([]ir.Dim, bool) {
 	return out, true
 }
 
+// mapDims applies f to the known content of an integer value.
+func mapDims(v *ir.Value, f func(ir.Dim) ir.Dim) ([]ir.Dim, bool) {
+	d, ok := v.ConstDims()
+	if !ok || !calculable(v.Type.DType) || v.Type.Rank() > 1 {
+		return nil, false
+	}
+	out := make([]ir.Dim, len(d))
+	for i, e := range d {
+		out[i] = wrapped(v.Type.DType, f(e))
+	}
+	return out, true
+}
+
 // addDims returns a + s·b for s = ±1, as far as symbols allow.
 func addDims(a, b ir.Dim, s int) ir.Dim {
 	switch {
@@ -125,8 +138,44 @@ func addDims(a, b ir.Dim, s int) ir.Dim {
 			return ir.Dim{Sym: a.Sym, N: n}
 		}
 		return ir.Len(0)
-	case a.Sym == "" && a.N == 0 && s > 0:
-		return b
+	case a.Sym == "" && a.N == 0 && b.Sym != ir.UnknownSym:
+		return ir.Dim{Sym: b.Sym, N: s * b.N}
 	}
 	return ir.Unknown()
+}
+
+// decodeBinary is the Decode of binary operators without attributes. Before
+// opset 7 they broadcast only on demand, and may say at which axis of the
+// first operand the second one begins; the constants that do so get the axes
+// that they lack.
+func decodeBinary(o ir.Op) func(*Decoder) ir.Op {
+	return func(d *Decoder) ir.Op {
+		if d.Opset >= 7 {
+			return o
+		}
+		d.Ignore("consumed_inputs")
+		broadcast, axis := d.Bool("broadcast", false), d.Int("axis", -1)
+		a, b := d.Input(0), d.Input(1)
+		if !broadcast || !d.Has("axis") || a == nil || b == nil {
+			return o
+		}
+		if axis < 0 {
+			axis += a.Type.Rank()
+		}
+		missing := a.Type.Rank() - axis - b.Type.Rank()
+		switch {
+		case axis < 0 || missing < 0:
+			d.Errorf("axis: got %d for operands %v and %v", axis, a.Type, b.Type)
+		case missing == 0:
+		case b.Kind != ir.Constant:
+			d.Errorf("axis: the operand that broadcasts is not constant")
+		default:
+			shape := b.Data.Shape().Clone()
+			for range missing {
+				shape = append(shape, 1)
+			}
+			d.SetIn(1, d.Const(b.Name, b.Data.Reshape(shape...)))
+		}
+		return o
+	}
 }

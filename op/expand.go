@@ -114,7 +114,9 @@ func (Tile) Infer(in []*ir.Value) ([]ir.Type, error) {
 			if n, known := reps[i].Known(); known && (n < 0 || n > maxElements) {
 				return nil, fmt.Errorf("repeats: got %v, want values from 0 to %d", reps, maxElements)
 			}
-			out.Dims[i] = d.Mul(reps[i])
+			if reps[i].N >= 0 {
+				out.Dims[i] = d.Mul(reps[i])
+			}
 		}
 	}
 	return []ir.Type{out}, nil

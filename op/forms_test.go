@@ -276,6 +276,47 @@ func viaFile(n *ir.Node, x *tensor.Tensor, opset int) ([]*tensor.Tensor, error) 
 	return o.(ir.Evaluator).Eval(args)
 }
 
+// Before opset 7 the second operand may begin at any axis of the first.
+func TestForms_Broadcast(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		attrs []op.Attr
+		b     []int
+		want  string
+	}{
+		{"none", nil, []int{2, 3, 4}, "[2 3 4]"},
+		{"suffix", []op.Attr{{Name: "broadcast", Value: int64(1)}}, []int{3, 4}, "[3 4]"},
+		{"axis", []op.Attr{{Name: "axis", Value: int64(1)}, {Name: "broadcast", Value: int64(1)}}, []int{3}, "[3 1]"},
+		{"negative axis", []op.Attr{{Name: "axis", Value: int64(-3)}, {Name: "broadcast", Value: int64(1)}}, []int{2, 3}, "[2 3 1]"},
+		{"too far", []op.Attr{{Name: "axis", Value: int64(2)}, {Name: "broadcast", Value: int64(1)}}, []int{3, 4}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := ir.New("test")
+			d := op.NewDecoder("Add", 6, c.attrs)
+			d.In = []*ir.Value{g.AddInput("x", ir.MakeType(tensor.Float32, 2, 3, 4)), g.AddStored(ir.Constant, "b", tensor.New(tensor.Float32, c.b...))}
+			d.NewConst = func(name string, x *tensor.Tensor) *ir.Value { return g.AddStored(ir.Constant, name, x) }
+			def, _ := op.Lookup("", "Add")
+			o := def.Decode(d)
+			err := d.Finish()
+			if c.want == "" {
+				if err == nil {
+					t.Error("got no error")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := d.In[1].Data.Shape().String(); got != c.want {
+				t.Errorf("second operand: got %s, want %s", got, c.want)
+			}
+			if types, err := o.Infer(d.In); err != nil || types[0].String() != "float32[2 3 4]" {
+				t.Errorf("got %v (%v)", types, err)
+			}
+		})
+	}
+}
+
 // Printed attributes read back as the same operator.
 func TestNew(t *testing.T) {
 	for _, c := range formCases() {

@@ -61,6 +61,7 @@ type Neg struct{ numberUnary }
 var (
 	_ ir.Evaluator      = Neg{}
 	_ ir.Differentiable = Neg{}
+	_ ir.DimsEvaluator  = Neg{}
 	_ ir.Costed         = Neg{}
 )
 
@@ -68,6 +69,10 @@ func (Neg) Kind() string { return "Neg" }
 
 func (Neg) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	return oneErr(mapNumbers(in[0], func(x float64) float64 { return -x }, func(x int) int { return -x }))
+}
+
+func (Neg) EvalDims(in []*ir.Value) ([]ir.Dim, bool) {
+	return mapDims(in[0], func(d ir.Dim) ir.Dim { return addDims(ir.Len(0), d, -1) })
 }
 
 func (Neg) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
