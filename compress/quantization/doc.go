@@ -9,7 +9,8 @@
 // all branches want the same; they stop behind the operator that computes the
 // value, at model inputs, at ignored operators, and where a branch stays in
 // float. Operators that are computed together (convolution, batch normalization,
-// activation) count as one. All inputs of a concatenation share one range. Every
+// activation) count as one. Arithmetic that no layer follows, such as the decoding
+// of boxes, stays in float. All inputs of a concatenation share one range. Every
 // quantizer says by which rule it is there, every operator that stays in float
 // says why.
 //

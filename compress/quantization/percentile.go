@@ -10,7 +10,7 @@ import (
 type selector struct {
 	bits    []uint // digits, from the top; they add up to 32
 	pass    int
-	count   []uint32 // of the first digit
+	count   []int64 // of the first digit
 	targets []target
 	n       int64
 }
@@ -18,7 +18,7 @@ type selector struct {
 type target struct {
 	rank   int64
 	prefix uint32
-	count  []uint32
+	count  []int64
 }
 
 // digits for one stream, and for many at a time.
@@ -32,7 +32,7 @@ func newSelector(channels int) *selector {
 	if channels > 1 {
 		bits = narrowDigits
 	}
-	return &selector{bits: bits, count: make([]uint32, 1<<bits[0])}
+	return &selector{bits: bits, count: make([]int64, 1<<bits[0])}
 }
 
 // key maps floats to integers of the same order; -0 is 0.
@@ -98,8 +98,8 @@ func (s *selector) again(ranks func(n int64) []int64) bool {
 			count = t.count
 		}
 		d := 0
-		for t.rank >= int64(count[d]) {
-			t.rank -= int64(count[d])
+		for t.rank >= count[d] {
+			t.rank -= count[d]
 			d++
 		}
 		t.prefix = t.prefix<<s.bits[s.pass] | uint32(d)
@@ -110,7 +110,7 @@ func (s *selector) again(ranks func(n int64) []int64) bool {
 		return false
 	}
 	for i := range s.targets {
-		s.targets[i].count = make([]uint32, 1<<s.bits[s.pass])
+		s.targets[i].count = make([]int64, 1<<s.bits[s.pass])
 	}
 	return true
 }

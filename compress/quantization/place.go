@@ -18,6 +18,7 @@ type placer struct {
 	g       *ir.Graph
 	o       Options
 	consts  []bool // by value ID: known before the graph runs
+	ahead   []bool // by value ID: a layer depends on it
 	output  map[*ir.Value]bool
 	state   map[*ir.Value]bool // assigned to a state at the end of the run
 	asked   map[*ir.Value][]request
@@ -40,7 +41,7 @@ type request struct {
 }
 
 func place(g *ir.Graph, o Options) (*Setup, error) {
-	p := &placer{g: g, o: o, consts: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
+	p := &placer{g: g, o: o, consts: make([]bool, g.NumValues()), ahead: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
 		asked: map[*ir.Value][]request{}, groups: map[*Quantizer][]int{}, weights: map[*ir.Value]*Quantizer{},
 		setup: &Setup{BatchNorm: o.Initializer.BatchNorm, ExactGradient: o.ExactGradient}}
 	for _, v := range g.Stored() {
@@ -54,6 +55,17 @@ func place(g *ir.Graph, o Options) (*Setup, error) {
 		for _, v := range n.Out {
 			if v != nil {
 				p.consts[v.ID] = c
+			}
+		}
+	}
+	for _, n := range slices.Backward(g.Nodes()) {
+		layer := isLayer(n)
+		for _, v := range n.Out {
+			layer = layer || v != nil && p.ahead[v.ID]
+		}
+		for _, v := range n.In {
+			if v != nil {
+				p.ahead[v.ID] = p.ahead[v.ID] || layer
 			}
 		}
 	}
@@ -150,6 +162,9 @@ func (p *placer) request(n *ir.Node) string {
 	}
 	if (activations[kind] || mathFunctions[kind]) && !p.o.trial() {
 		return "function that runtimes compute in float"
+	}
+	if arithmetic[kind] && !p.ahead[n.Out[0].ID] && !p.o.trial() {
+		return "arithmetic behind the last layer"
 	}
 	asked := false
 	wp := weightPort(n)
@@ -266,7 +281,7 @@ func zeroPad(n *ir.Node, pad op.Pad) bool {
 // only move values, at a value that can be quantized.
 func (p *placer) quantizable(n *ir.Node) bool {
 	for _, v := range n.In {
-		if v == nil {
+		if v == nil || trait(n) != ir.QuantConcat && (p.isConst(v) || v.Type.DType != tensor.Float32) {
 			continue
 		}
 		if v.Type.DType != tensor.Float32 || p.isConst(v) || v.Kind == ir.Input && !p.o.quantizeInputs() {

@@ -183,6 +183,22 @@ func TestPlacement(t *testing.T) {
 			return n.done(t, n.conv("a", x, 3), n.conv("b", x, 3))
 		}, []string{"pool ← a:0", "pool 4 bits ← b:0", "a.weight weight axis 0 ← a:1", "b.weight weight axis 0 ← b:1"}, nil},
 
+		{"channel shuffle", quantization.Options{}, func(t *testing.T, n *net) *ir.Graph {
+			x := n.Op(op.Relu{}, "relu", n.conv("a", n.input("x", 3, 4, 4), 4))
+			half := func(name string, from int) *ir.Value {
+				return n.Op(op.Gather{Axis: 1}, name, x, n.ConstInts(name+"/i", from, from+1))
+			}
+			c := n.Op(op.Concat{Axis: 1}, "c", half("left", 0), n.conv("b", half("right", 2), 2))
+			return n.done(t, n.conv("d", c, 2))
+		}, []string{"x ← a:0", "a.weight weight axis 0 ← a:1", "relu group 1 ← left:0 right:0", "b.weight weight axis 0 ← b:1",
+			"b group 1 ← c:1", "d.weight weight axis 0 ← d:1"}, nil},
+
+		{"decoding behind the last layer", quantization.Options{}, func(t *testing.T, n *net) *ir.Graph {
+			a := n.conv("a", n.input("x", 3, 4, 4), 4)
+			return n.done(t, n.Op(op.Add{}, "center", a, n.Op(op.Mul{}, "size", a, n.ConstF32("variance", 0.1))))
+		}, []string{"x ← a:0", "a.weight weight axis 0 ← a:1"},
+			[]string{"size: arithmetic behind the last layer", "center: arithmetic behind the last layer"}},
+
 		{"outputs", quantization.Options{QuantizeOutputs: true, QuantizeInputs: &off}, func(t *testing.T, n *net) *ir.Graph {
 			return n.done(t, n.Op(op.Flatten{Axis: 1}, "flat", n.conv("a", n.input("x", 3, 4, 4), 3)))
 		}, []string{"a.weight weight axis 0 ← a:1", "a ← flat:0"},

@@ -20,7 +20,7 @@ type Interval struct {
 	ZeroPoint       int
 }
 
-// Interval returns the present grids of the quantizers, in the order of the
+// Intervals returns the present grids of the quantizers, in the order of the
 // setup, each with one interval per range.
 func (c *Controller) Intervals() [][]Interval {
 	out := make([][]Interval, len(c.quantizers))
