@@ -1,0 +1,171 @@
+package quantization
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-nncf/nncf/ir"
+)
+
+// land puts quantizers behind v: one for each different wish.
+func (p *placer) land(v *ir.Value, reqs []request) {
+	delete(p.asked, v)
+	if v.Kind == ir.Input && !p.o.quantizeInputs() {
+		for _, r := range reqs {
+			p.floats = append(p.floats, Float{nodeName(r.first), r.first.Op.Kind(), fmt.Sprintf("reads model input %q, and quantize_inputs is false", v.Name)})
+		}
+		return
+	}
+	if v.Def != nil && (v.Def.Op.Kind() == "DequantizeLinear" || strings.HasPrefix(v.Def.Op.Kind(), "FakeQuantize")) {
+		return // is quantized
+	}
+	if d := v.Def; d != nil && trait(d) == ir.QuantAgnostic && weightPort(d) >= 0 && p.isConst(d.In[weightPort(d)]) && p.o.considered(p.o.Weights, d) {
+		return // rows of a quantized table
+	}
+	for len(reqs) > 0 {
+		first := reqs[0]
+		var mine, rest []request
+		for _, r := range reqs {
+			if r.spec == first.spec {
+				mine = append(mine, r)
+			} else {
+				rest = append(rest, r)
+			}
+		}
+		reqs = rest
+		p.activation(v, mine)
+	}
+}
+
+func (p *placer) activation(v *ir.Value, reqs []request) {
+	slices.SortStableFunc(reqs, func(a, b request) int { // as nodes come in the graph, its output last
+		if a.use.Node == nil || b.use.Node == nil {
+			return cmp.Compare(btoi(a.use.Node == nil), btoi(b.use.Node == nil))
+		}
+		return cmp.Or(cmp.Compare(a.use.Node.ID, b.use.Node.ID), cmp.Compare(a.use.Port, b.use.Port))
+	})
+	s := reqs[0].spec
+	q := &Quantizer{Value: v.Name, Kind: Activation, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale}
+	if s.mode == Symmetric {
+		q.Signed = s.signed.ptr()
+	}
+	channels := s.perChannel
+	if !channels {
+		channels = true
+		for _, r := range reqs {
+			channels = channels && r.depthwise
+		}
+	}
+	if _, known := channelDim(v, 1); channels && known {
+		q.Axis = 1
+	}
+	var why []string
+	var concat []int
+	for _, r := range reqs {
+		if r.use.Node == nil {
+			q.Output = true
+		} else {
+			q.Consumers = append(q.Consumers, useOf(r.use))
+		}
+		if !slices.Contains(why, r.why) {
+			why = append(why, r.why)
+		}
+		concat = append(concat, r.concat...)
+		if r.ranges != nil {
+			q.Range = *r.ranges
+		}
+	}
+	q.Rule = strings.Join(why, "; ")
+	if p.uses(v) > len(q.Consumers) {
+		q.Rule += "; other readers stay in float"
+	}
+	if len(concat) > 0 {
+		p.groups[q] = concat
+	}
+	p.setup.Quantizers = append(p.setup.Quantizers, q)
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func channelDim(v *ir.Value, axis int) (int, bool) {
+	if axis >= v.Type.Rank() {
+		return 0, false
+	}
+	return v.Type.Dims[axis].Known()
+}
+
+// order sorts quantizers as their values come in the graph: inputs and weights
+// before the first node that reads them.
+func (p *placer) order() {
+	pos := map[string]int{}
+	for i, v := range p.g.Inputs {
+		pos[v.Name] = i - len(p.g.Inputs)
+	}
+	for i, n := range p.g.Nodes() {
+		for _, v := range n.In {
+			if v == nil || !v.IsStored() {
+				continue
+			}
+			if _, ok := pos[v.Name]; !ok {
+				pos[v.Name] = 2 * i
+			}
+		}
+		for _, v := range n.Out {
+			if v != nil {
+				pos[v.Name] = 2*i + 1
+			}
+		}
+	}
+	slices.Reverse(p.setup.Quantizers)
+	slices.SortStableFunc(p.setup.Quantizers, func(a, b *Quantizer) int { return pos[a.Value] - pos[b.Value] })
+}
+
+// unify numbers the groups of quantizers that feed the same concatenations.
+func (p *placer) unify() {
+	parent := map[int]int{}
+	var find func(i int) int
+	find = func(i int) int {
+		q, ok := parent[i]
+		if !ok || q == i {
+			parent[i] = i
+			return i
+		}
+		parent[i] = find(q)
+		return parent[i]
+	}
+	for _, q := range p.setup.Quantizers {
+		for _, c := range p.groups[q] {
+			parent[find(c)] = find(p.groups[q][0])
+		}
+	}
+	members := map[int][]*Quantizer{}
+	var roots []int
+	for _, q := range p.setup.Quantizers {
+		if len(p.groups[q]) == 0 {
+			continue
+		}
+		r := find(p.groups[q][0])
+		if members[r] == nil {
+			roots = append(roots, r)
+		}
+		members[r] = append(members[r], q)
+	}
+	n := 0
+	for _, r := range roots {
+		if len(members[r]) < 2 {
+			continue
+		}
+		n++
+		for _, q := range members[r] {
+			q.Group, q.Axis = n, -1
+			q.Rule += fmt.Sprintf("; shares range %d, as all inputs of a concatenation do", n)
+		}
+	}
+}
