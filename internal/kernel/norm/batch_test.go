@@ -325,3 +325,51 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations, want 0", a)
 	}
 }
+
+func TestInPlace(t *testing.T) {
+	eachVariant(t, func(t *testing.T, _ *variant) {
+		rng := rand.New(rand.NewPCG(6, 10))
+		for _, p := range []int{3, 16, 70} {
+			n := 5*p + p/2
+			data := make([][]float32, 4)
+			for i := range data {
+				data[i] = make([]float32, n)
+				testkit.Fill(rng, data[i], 1, false)
+			}
+			ps := make([][]float32, 5)
+			for i := range ps {
+				ps[i] = make([]float32, p)
+				testkit.Fill(rng, ps[i], 1, false)
+			}
+			grid := &Grid{make([]float32, p), make([]float32, p), make([]float32, p), make([]float32, p)}
+			grids(rng, grid.Low, grid.High, grid.Scale, grid.Zero)
+			for _, q := range []*Grid{nil, grid} {
+				// f writes its first slice; the one at index alias takes its place.
+				check := func(name string, alias int, f func(d [][]float32)) {
+					t.Helper()
+					a, b := make([][]float32, 4), make([][]float32, 4)
+					for i := range data {
+						a[i], b[i] = append([]float32(nil), data[i]...), append([]float32(nil), data[i]...)
+					}
+					f(a)
+					b[0] = b[alias]
+					f(b)
+					testkit.SameBits(t, fmt.Sprintf("%s in place of %d, period %d", name, alias, p), b[0], a[0])
+				}
+				k := Affine3{ps[0], ps[1], ps[2], ps[3], ps[4]}
+				for alias := 1; alias <= 2; alias++ {
+					check("Apply", alias, func(d [][]float32) {
+						Apply(d[0], d[1], ps[0], ps[1], Tail{Residual: d[2], Act: Relu(), Grid: q})
+					})
+					check("Apply two", alias, func(d [][]float32) {
+						Apply(d[0], d[1], ps[0], ps[1], Tail{Residual: d[2], ResScale: ps[2], ResShift: ps[3], Grid: q})
+					})
+					check("GradApply", alias, func(d [][]float32) { GradApply(d[0], d[1], d[2], k, Relu(), q) })
+				}
+				check("GradApply plain", 1, func(d [][]float32) { GradApply(d[0], d[1], d[2], k, Act{}, nil) })
+				part := make([]float32, GradStatsLen(p, q != nil))
+				check("GradStatsJoin", 1, func(d [][]float32) { GradStatsJoin(part, d[0], d[1], d[2], d[3], ps[0], Relu(), q) })
+			}
+		}
+	})
+}

@@ -261,3 +261,28 @@ func FuzzVariants(f *testing.F) {
 		}
 	})
 }
+
+func TestInPlace(t *testing.T) {
+	eachVariant(t, func(t *testing.T, v *variant) {
+		defer func(old *variant) { active = old }(active)
+		active = v
+		rng := rand.New(rand.NewPCG(3, 9))
+		for _, n := range []int{1, 7, 64, 203} {
+			for _, p := range []int{1, 5, 64} {
+				g := NewGrid(make([]float32, 4*p), p)
+				validGrid(rng, g.Low, g.High, g.Scale, g.Zero)
+				x, dy, y, dx := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
+				testkit.Fill(rng, x, 2, true)
+				testkit.Fill(rng, dy, 1, false)
+				want, got := make([]float32, SumsLen(p)), make([]float32, SumsLen(p))
+				Forward(y, x, g)
+				Backward(dx, dy, x, g, want)
+				Backward(dy, dy, x, g, got)
+				Forward(x, x, g)
+				testkit.SameBits(t, "x", x, y)
+				testkit.SameBits(t, "dy", dy, dx)
+				testkit.SameBits(t, "sums", got, want)
+			}
+		}
+	})
+}
