@@ -56,6 +56,28 @@ func flip(f func(a, b float32) float32) func(a, b float32) float32 {
 	return func(a, b float32) float32 { return f(b, a) }
 }
 
+var binaryGeneric = [numBinary]func(dst, a, b []float32){
+	Add: func(dst, a, b []float32) { map2(dst, a, b, add32) },
+	Sub: func(dst, a, b []float32) { map2(dst, a, b, sub32) },
+	Mul: func(dst, a, b []float32) { map2(dst, a, b, mul32) },
+	Div: func(dst, a, b []float32) { map2(dst, a, b, div32) },
+	Min: func(dst, a, b []float32) { map2(dst, a, b, min32) },
+	Max: func(dst, a, b []float32) { map2(dst, a, b, max32) },
+}
+
+// byRow returns the channel forms: f for each period of the parameters.
+func byRow(f func(o Binary, dst, x, p []float32)) (fs [numBinary]func(dst, x, p []float32)) {
+	for o := range numBinary {
+		fs[o] = func(dst, x, p []float32) {
+			for lo := 0; lo < len(dst); lo += len(p) {
+				hi := min(len(dst), lo+len(p))
+				f(o, dst[lo:hi], x[lo:hi], p[:hi-lo])
+			}
+		}
+	}
+	return fs
+}
+
 var generic = variant{
 	name: "generic",
 
@@ -92,14 +114,7 @@ var generic = variant{
 		},
 	},
 
-	binary: [numBinary]func(dst, a, b []float32){
-		Add: func(dst, a, b []float32) { map2(dst, a, b, add32) },
-		Sub: func(dst, a, b []float32) { map2(dst, a, b, sub32) },
-		Mul: func(dst, a, b []float32) { map2(dst, a, b, mul32) },
-		Div: func(dst, a, b []float32) { map2(dst, a, b, div32) },
-		Min: func(dst, a, b []float32) { map2(dst, a, b, min32) },
-		Max: func(dst, a, b []float32) { map2(dst, a, b, max32) },
-	},
+	binary: binaryGeneric,
 	scalar: [numBinary]func(dst, x []float32, s float32){
 		Add: func(dst, x []float32, s float32) { map1s(dst, x, s, add32) },
 		Sub: func(dst, x []float32, s float32) { map1s(dst, x, s, sub32) },
@@ -116,22 +131,8 @@ var generic = variant{
 		Min: func(dst, x []float32, s float32) { map1s(dst, x, s, flip(min32)) },
 		Max: func(dst, x []float32, s float32) { map1s(dst, x, s, flip(max32)) },
 	},
-	channels: [numBinary]func(dst, x, p []float32){
-		Add: func(dst, x, p []float32) { map1p(dst, x, p, add32) },
-		Sub: func(dst, x, p []float32) { map1p(dst, x, p, sub32) },
-		Mul: func(dst, x, p []float32) { map1p(dst, x, p, mul32) },
-		Div: func(dst, x, p []float32) { map1p(dst, x, p, div32) },
-		Min: func(dst, x, p []float32) { map1p(dst, x, p, min32) },
-		Max: func(dst, x, p []float32) { map1p(dst, x, p, max32) },
-	},
-	channelsLeft: [numBinary]func(dst, x, p []float32){
-		Add: func(dst, x, p []float32) { map1p(dst, x, p, flip(add32)) },
-		Sub: func(dst, x, p []float32) { map1p(dst, x, p, flip(sub32)) },
-		Mul: func(dst, x, p []float32) { map1p(dst, x, p, flip(mul32)) },
-		Div: func(dst, x, p []float32) { map1p(dst, x, p, flip(div32)) },
-		Min: func(dst, x, p []float32) { map1p(dst, x, p, flip(min32)) },
-		Max: func(dst, x, p []float32) { map1p(dst, x, p, flip(max32)) },
-	},
+	channels:     byRow(func(o Binary, dst, x, p []float32) { binaryGeneric[o](dst, x, p) }),
+	channelsLeft: byRow(func(o Binary, dst, x, p []float32) { binaryGeneric[o](dst, p, x) }),
 	addRelu: func(dst, a, b []float32) {
 		map2(dst, a, b, func(a, b float32) float32 { return relu32(a + b) })
 	},
