@@ -21,7 +21,7 @@ func Canonicalize(g *ir.Graph, t *rewrite.Trace) error { return run(g, t, Canoni
 func CanonicalPasses() []Pass {
 	return []Pass{
 		{Name: "prune", Doc: "nodes and constants that no output needs go, so that no rule works on them", Run: prune},
-		rulePass("fold", "what is known before the graph runs becomes a constant: constant subgraphs and shape arithmetic", foldRules...),
+		{Name: "fold", Doc: "what is known before the graph runs becomes a constant: constant subgraphs and shape arithmetic", Run: fold, Rules: foldRules(0)},
 		rulePass("remove", "nodes that do nothing go", removeRules...),
 		rulePass("merge", "chains of operators that only move values become one", mergeRules...),
 		rulePass("fuse", "layers that exporters take apart become one node again", slices.Concat(fuseRules, activationRules, normRules)...),

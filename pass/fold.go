@@ -7,23 +7,40 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// foldRules turn what is known before the graph runs into constants.
-var foldRules = []rewrite.Rule{
-	{Name: "fold-constant", Doc: "a node whose inputs are all constant is computed now, unless its result is much larger than they are", Match: foldConstant},
-	{Name: "fold-content", Doc: "an integer vector that type inference knows (Shape, Gather, Concat … of known axes) is a constant", Match: foldContent},
-	{Name: "fold-reshape", Doc: "a computed shape in which at most one entry is unknown is a constant with 0 for a kept axis and -1 for the unknown one", Match: foldReshape},
-	{Name: "fold-expand", Doc: "an Expand to the shape that its input has does nothing", Match: foldExpand},
+// foldRules turn what is known before the graph runs into constants. Together
+// their results may have as many elements as budget says.
+func foldRules(budget int) []rewrite.Rule {
+	return []rewrite.Rule{
+		{Name: "fold-constant", Doc: "a node whose inputs are all constant is computed now, unless its result is much larger than they are", Match: func(p *rewrite.Patch, n *ir.Node) bool {
+			return foldConstant(p, n, &budget)
+		}},
+		{Name: "fold-content", Doc: "an integer vector that type inference knows (Shape, Gather, Concat … of known axes) is a constant", Match: foldContent},
+		{Name: "fold-reshape", Doc: "a computed shape in which at most one entry is unknown is a constant with 0 for a kept axis and -1 for the unknown one", Match: foldReshape},
+		{Name: "fold-expand", Doc: "an Expand to the shape that its input has does nothing", Match: foldExpand},
+	}
 }
 
 // Results of constant folding may have foldSmall elements, or else foldGrowth
 // times as many as the inputs: a ConstantOfShape, Expand or Tile of a few
-// numbers would only blow up the file.
+// numbers would only blow up the file. Together they may have foldGrowth times as
+// many as the graph's stored tensors, and foldBase: doublings can be chained. A
+// node that needs more than foldWork operations runs in the graph.
 const (
 	foldSmall  = 1024
 	foldGrowth = 2
+	foldBase   = 1 << 20
+	foldWork   = 1 << 28
 )
 
-func foldConstant(p *rewrite.Patch, n *ir.Node) bool {
+func fold(g *ir.Graph, t *rewrite.Trace) error {
+	total := 0
+	for _, v := range g.Stored() {
+		total += v.Data.Len()
+	}
+	return rewrite.Run(g, t, foldRules(foldBase+foldGrowth*total)...)
+}
+
+func foldConstant(p *rewrite.Patch, n *ir.Node, budget *int) bool {
 	e, ok := n.Op.(ir.Evaluator)
 	if !ok || keepsConstant(n) {
 		return false
@@ -40,13 +57,25 @@ func foldConstant(p *rewrite.Patch, n *ir.Node) bool {
 		in[i] = v.Data
 		elements += v.Data.Len()
 	}
-	limit := max(foldSmall, foldGrowth*elements)
+	limit := min(max(foldSmall, foldGrowth*elements), *budget)
 	types, err := n.Op.Infer(n.In)
-	if err != nil {
+	if err != nil || len(types) < len(n.Out) {
 		return false
 	}
-	for _, t := range types[:min(len(types), len(n.Out))] {
-		if size, ok := t.Numel().Known(); ok && size > limit || !ok && elements > foldSmall {
+	known := true
+	for _, t := range types[:len(n.Out)] {
+		size, ok := t.Numel().Known()
+		if ok && size > limit || !ok && elements > foldSmall {
+			return false
+		}
+		known = known && ok
+	}
+	if c, ok := n.Op.(ir.Costed); ok && known {
+		m := &ir.Node{Op: n.Op, In: n.In, Out: make([]*ir.Value, len(n.Out))}
+		for i := range m.Out {
+			m.Out[i] = &ir.Value{Type: types[i]}
+		}
+		if cost := c.Cost(m); cost.MACs > foldWork || cost.Ops > foldWork {
 			return false
 		}
 	}
@@ -64,6 +93,7 @@ func foldConstant(p *rewrite.Patch, n *ir.Node) bool {
 			continue
 		}
 		t := out[i]
+		*budget -= t.Len()
 		if t.DType().IsFloat() {
 			t = t.Clone() // it may alias an input, and each stored value is trained alone
 		}

@@ -20,6 +20,10 @@ var activationRules = []rewrite.Rule{
 	{Name: "fuse-mish", Doc: "x·Tanh(Softplus(x)) is Mish", Match: fuseMish},
 }
 
+// maxFactors bounds the products that are looked at: activations have at most
+// three factors. A longer one has the constant NaN, which is near nothing.
+const maxFactors = 8
+
 // term is a product of values and a constant.
 type term struct {
 	k       float64
@@ -36,6 +40,10 @@ func product(v *ir.Value) term {
 }
 
 func (t *term) add(v *ir.Value, power int, open bool) {
+	if len(t.factors)+power > maxFactors {
+		t.k = math.NaN()
+		return
+	}
 	if c, ok := scalar(v); ok {
 		t.k *= math.Pow(c, float64(power))
 		return

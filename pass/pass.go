@@ -13,7 +13,7 @@ type Pass struct {
 	Doc  string // one sentence: what becomes what, and why
 	Run  func(g *ir.Graph, t *rewrite.Trace) error
 
-	// Rules are what Run applies, if it does nothing else.
+	// Rules are the local patterns that Run applies, if it is made of some.
 	Rules []rewrite.Rule
 }
 
