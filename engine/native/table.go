@@ -87,3 +87,7 @@ var lowerings = map[string]lowering{
 	"Transpose": lowerTranspose,
 	"Unsqueeze": lowerAlias,
 }
+
+// HasKernel reports whether the operator runs on kernels, at least in its usual
+// cases.
+func HasKernel(kind string) bool { return lowerings[kind] != nil }
