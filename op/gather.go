@@ -101,8 +101,11 @@ func (g Gather) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 }
 
 func (g Gather) EvalDims(in []*ir.Value) ([]ir.Dim, bool) {
+	if in[0].Type.Rank() != 1 {
+		return movedElements(g, in, 0)
+	}
 	d, ok := in[0].ConstDims()
-	if !ok || in[0].Type.Rank() != 1 {
+	if !ok {
 		return nil, false
 	}
 	idx, ok := in[1].ConstInts()

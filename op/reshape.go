@@ -151,7 +151,7 @@ func lens(v []int) []ir.Dim {
 	return out
 }
 
-func (Reshape) EvalDims(in []*ir.Value) ([]ir.Dim, bool) { return in[0].ConstDims() }
+func (o Reshape) EvalDims(in []*ir.Value) ([]ir.Dim, bool) { return dimsOf(o, in) }
 
 func (Reshape) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(reshapeTo(b, n.Name+"/grad", dOut[0], n.In[0].Type), n)

@@ -88,7 +88,7 @@ func (s Squeeze) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	return one(in[0].Reshape(shape...)), nil
 }
 
-func (Squeeze) EvalDims(in []*ir.Value) ([]ir.Dim, bool) { return in[0].ConstDims() }
+func (o Squeeze) EvalDims(in []*ir.Value) ([]ir.Dim, bool) { return dimsOf(o, in) }
 
 func (Squeeze) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(reshapeTo(b, n.Name+"/grad", dOut[0], n.In[0].Type), n)

@@ -1,6 +1,7 @@
 package op_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/go-nncf/nncf/ir"
@@ -86,6 +87,15 @@ func TestSymbols(t *testing.T) {
 		{"pad", func(b *ir.Builder, x, _ *ir.Value) *ir.Value {
 			return b.Op(op.Pad{}, "", x, ints(b, 0, 0, 0, 1, 0, 0, 0, 1))
 		}, "float32[N 3 H 10]"},
+		{"pad as torch writes it", func(b *ir.Builder, x, _ *ir.Value) *ir.Value { // pads last axis first, reversed by a detour over a matrix
+			w := b.Op(op.Mod{}, "", b.Op(op.Sub{}, "", ints(b, 13), dim(b, x, 3)), ints(b, 7))
+			p := b.Op(op.Concat{}, "", ints(b, 0), w, ints(b, 1, 2))
+			rest := b.Op(op.ConstantOfShape{DType: tensor.Int64}, "", ints(b, 4))
+			p = b.Op(op.Reshape{}, "", b.Op(op.Concat{}, "", p, rest), ints(b, -1, 2))
+			p = b.Op(op.Slice{}, "", p, ints(b, -1), ints(b, math.MinInt64+1), ints(b, 0), ints(b, -1))
+			p = b.Op(op.Reshape{}, "", b.Op(op.Transpose{Perm: []int{1, 0}}, "", p), ints(b, -1))
+			return b.Op(op.Pad{}, "", b.Op(op.Reshape{}, "", x, ints(b, 0, 3, -1, 8)), b.Op(op.Cast{To: tensor.Int64}, "", p))
+		}, "float32[N 3 ? 13]"},
 		{"tile", func(b *ir.Builder, x, _ *ir.Value) *ir.Value { return b.Op(op.Tile{}, "", x, ints(b, 2, 1, 1, 1)) }, "float32[2*N 3 H 8]"},
 		{"depth to space", func(b *ir.Builder, x, _ *ir.Value) *ir.Value { return b.Op(op.SpaceToDepth{BlockSize: 1}, "", x) }, "float32[N 3 H 8]"},
 		{"cast through int32", func(b *ir.Builder, x, _ *ir.Value) *ir.Value {
