@@ -7,13 +7,15 @@ import (
 
 // Error is one problem of a configuration.
 type Error struct {
-	File      string // as it was named
-	Line, Col int    // from 1; Col counts bytes. Zero if the place is not known
-	Path      string // of the key, such as compression[0].weights.bits
-	Reason    string // what is wrong: "got X, want Y"
+	File string `json:"file"` // as it was named
+	// Line and Col count from 1, Col in bytes; 0 if the place is not known.
+	Line   int    `json:"line"`
+	Col    int    `json:"column"`
+	Path   string `json:"path"`   // of the key, such as compression[0].weights.bits
+	Reason string `json:"reason"` // what is wrong: "got X, want Y"
 
 	// Suggestion is the nearest remedy, or empty.
-	Suggestion string
+	Suggestion string `json:"suggestion,omitempty"`
 }
 
 // Error returns file:line:column: path: reason; suggestion.

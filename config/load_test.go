@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-nncf/nncf/config"
+	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/internal/testkit"
 )
 
@@ -136,7 +137,6 @@ func TestParse_Problems(t *testing.T) {
 			`x.json:1:58: train_transforms[2]: got 2 keys, want one`,
 			`x.json:1:111: train_transforms[3].flip: unknown key; valid keys: centre_crop, channels, color_jitter, horizontal_flip, random_crop, random_resized_crop, resize`,
 		}},
-		{"schedule", `{"optimizer": {"schedule_type": "multistep"}}`, []string{`x.json:1:2: optimizer: multistep schedule needs steps`}},
 		{"number", `{"seed": 1e1000000000, "epochs": 1e-999999999}`, []string{
 			`x.json:1:10: seed: got 1e1000000000, want a number that fits 64 bits`,
 			`x.json:1:34: epochs: got 1e-999999999, want a number that fits 64 bits`,
@@ -156,5 +156,68 @@ func TestParse_Problems(t *testing.T) {
 				t.Errorf("got %#v, want a *config.Error with a line", err)
 			}
 		})
+	}
+}
+
+// What the schema cannot say is reported at the section it is about.
+func TestParse_Options(t *testing.T) {
+	for _, text := range []string{
+		`{"optimizer": {"schedule_type": "multistep"}}`,
+		`{"optimizer": {"type": "SGD", "optimizer_params": {"momentum": 0, "nesterov": true}}}`,
+		`{"train_transforms": [{"resize": {}}]}`,
+	} {
+		_, err := config.Parse("x.json", []byte(text))
+		var e *config.Error
+		if !errors.As(err, &e) || e.Line != 1 || e.Col != 2 || !strings.HasPrefix(text, `{"`+e.Path) {
+			t.Errorf("%s: got %v, want a problem of the section", text, err)
+		}
+	}
+}
+
+// The original's other ways to say things.
+func TestParse_Synonyms(t *testing.T) {
+	c, err := config.Parse("x.json", []byte(`{
+		"model": "resnet18", "num_classes": 7, "dataset": "CIFAR100", "dataset_dir": "d", "hw_config_type": "vpu",
+		"preprocessing": {"normalize": {"mean": [0.5], "std": [0.25]}, "resize": {"height": 4, "width": 6}, "rgb": false, "normalize_coef": 1},
+		"checkpoint_save_dir": "ck", "eval_transforms": [{"channels": {"count": 3}}], "save_freq": 3, "bootstrapNAS": {},
+		"compression": {}, "seed": 1e3, "model_params": {"chanels": 3}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Preprocessing
+	if c.ModelParams.Classes != 7 || c.Dataset.Train != "cifar100:d" || c.TargetDevice != "VPU" || c.Checkpoint.Dir != "ck" || c.Seed != 1000 || len(c.Compression) != 0 {
+		t.Errorf("got %+v", c)
+	}
+	if !slices.Equal(p.Mean, []float64{0.5}) || !slices.Equal(p.Std, []float64{0.25}) || !p.BGR || !p.Raw {
+		t.Errorf("got preprocessing %+v", p)
+	}
+	if r, ok := c.EvalTransforms[0].(data.Resize); !ok || r.Height != 4 || r.Width != 6 || len(c.EvalTransforms) != 2 || len(c.TrainTransforms) != 1 {
+		t.Errorf("got transforms %+v, %+v", c.TrainTransforms, c.EvalTransforms)
+	}
+	if !slices.Equal(c.Unused, []string{"save_freq"}) || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Error(), `did you mean "channels"?`) {
+		t.Errorf("got unused %v, warnings %v", c.Unused, c.Warnings)
+	}
+	if err := c.Ready(); err == nil || !strings.Contains(err.Error(), "bootstrapNAS: not supported yet") {
+		t.Errorf("got %v, want bootstrapNAS reported", err)
+	}
+}
+
+// Options of the root reach the algorithms; what is not built is placed.
+func TestAlgorithms(t *testing.T) {
+	c, err := config.Parse("x.json", []byte("{\"target_device\": \"npu\", \"compression\": [{\"algorithm\": \"quantization\", \"params\": {\"base_lr\": 1}},\n {\"algorithm\": \"rb_sparsity\"}]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Algorithms()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	want := []string{
+		"x.json:1:42: compression[0]: not supported yet: target_device NPU",
+		"x.json:1:42: compression[0]: not supported yet: params",
+		`x.json:2:2: compression[1]: algorithm "rb_sparsity" is not supported yet`,
+	}
+	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
 	}
 }
