@@ -129,6 +129,8 @@ var foldCases = []struct {
 	{name: "per channel", layered: layered{kind: "Conv", weight: symmetric8(0), weightParams: []*tensor.Tensor{vector(0.8, 1, 0.5, -0.9)}}},
 	{name: "log scale", layered: layered{kind: "Conv", weight: op.FakeQuantizeSymmetric{Low: -127, High: 127, Axis: -1, LogScale: true}, weightParams: []*tensor.Tensor{tensor.Scalar(float32(-0.2))}}},
 	{name: "four bits", layered: layered{kind: "Conv", weight: op.FakeQuantizeSymmetric{Low: -7, High: 7, Axis: -1}, weightParams: []*tensor.Tensor{tensor.Scalar(float32(0.8))}}},
+	{name: "four bits, one point more below", layered: layered{kind: "Conv", weight: op.FakeQuantizeSymmetric{Low: -8, High: 7, Axis: -1}, weightParams: []*tensor.Tensor{tensor.Scalar(float32(0.5))}}},
+	{name: "seven bits, one point more below", layered: layered{kind: "Conv", weight: op.FakeQuantizeSymmetric{Low: -64, High: 63, Axis: 0}, weightParams: []*tensor.Tensor{vector(0.5, 0.4, 0.3, 0.8)}}},
 	{name: "conv transpose axis 1", layered: layered{kind: "ConvTranspose", weight: symmetric8(1), weightParams: []*tensor.Tensor{vector(0.8, 1, 0.5, 0.9)}}},
 	{name: "gemm axis 1", layered: layered{kind: "Gemm", bias: true, weight: symmetric8(1), weightParams: []*tensor.Tensor{vector(0.8, 1, 0.5, 0.9)}}},
 	{name: "gemm transposed axis 0", layered: layered{kind: "GemmT", weight: symmetric8(0), weightParams: []*tensor.Tensor{vector(0.8, 1, 0.5, 0.9)}}},

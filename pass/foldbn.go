@@ -20,8 +20,9 @@ import (
 // (mirrored where g is negative), and the grid is stretched by |g|. So a
 // quantizer of the whole tensor becomes one per output channel. Where g is 0, or
 // so small that float32 cannot hold the grid, the channel's weights become 0 and
-// its grid stays. A grid with one more negative than positive points loses that
-// point where g is negative; the trace counts the weights that move by a step.
+// its grid stays. A grid with one more negative than positive points gets another
+// positive one where g is negative; only -128, which int8 cannot mirror, moves by a
+// step, and the trace counts such weights.
 //
 // A BatchNormalization that stands elsewhere, or whose layer's result is used
 // elsewhere too, stays; the trace says why. One in training form is an error.
@@ -232,12 +233,13 @@ func (f *folding) quantized(n *ir.Node) (w *ir.Value, why string, err error) {
 	}
 	lows, sizes := make([]float32, channels), make([]float32, channels)
 	dead := make([]bool, channels)
+	o, reach := f.mirrored(n.Op)
 	_, symmetric := n.Op.(op.FakeQuantizeSymmetric)
 	for c, g := range before {
 		gain := math.Abs(f.gain[c])
 		size := float64(g.width)
 		if symmetric {
-			size += float64(g.low) // the scale is the upper end
+			size = (size + float64(g.low)) * reach // the scale is the upper end
 		}
 		if size*gain < smallestSize || size*gain > math.MaxFloat32/2 {
 			if size*gain > smallestSize {
@@ -252,20 +254,14 @@ func (f *folding) quantized(n *ir.Node) (w *ir.Value, why string, err error) {
 		}
 	}
 	source := weightSource(n.In[0])
-	var o ir.Op
 	var params []*ir.Value
 	param := func(port int, data []float32) {
 		old := n.In[port]
 		params = append(params, replacement(f.p, old, kindOf(old), old.Name, tensor.From(data, channels)))
 	}
-	switch old := n.Op.(type) {
-	case op.FakeQuantizeSymmetric:
-		old.Axis, old.LogScale = f.axis, false
-		o = old
+	if symmetric {
 		param(1, sizes)
-	case op.FakeQuantizeAsymmetric:
-		old.Axis, old.LogRange = f.axis, false
-		o = old
+	} else {
 		param(1, lows)
 		param(2, sizes)
 	}
@@ -299,6 +295,28 @@ func (f *folding) quantized(n *ir.Node) (w *ir.Value, why string, err error) {
 		f.p.Note("%s: %d weights move by a step, their mirrored points do not exist", nodeName(f.layer), moved)
 	}
 	return w, "", nil
+}
+
+// mirrored returns the quantizer's operator for one linear parameter per output
+// channel. Where a factor is negative and the grid has more negative than
+// positive points, it gets as many positive ones if int8 can hold them; the upper
+// end then lies reach times as far out.
+func (f *folding) mirrored(o ir.Op) (_ ir.Op, reach float64) {
+	switch o := o.(type) {
+	case op.FakeQuantizeSymmetric:
+		o.Axis, o.LogScale, reach = f.axis, false, 1
+		negative := slices.ContainsFunc(f.gain, func(g float64) bool { return g < 0 })
+		plain := o.Levels == 0 || o.Levels == o.High-o.Low+1
+		if negative && plain && o.Low < -o.High && o.Low >= -127 {
+			reach = -float64(o.Low) / float64(o.High)
+			o.Levels, o.High = 0, -o.Low
+		}
+		return o, reach
+	case op.FakeQuantizeAsymmetric:
+		o.Axis, o.LogRange = f.axis, false
+		return o, 1
+	}
+	panic("pass: not a trainable quantizer")
 }
 
 // fileQuantized folds into OpenVINO's operator: constant and bounds alike.
