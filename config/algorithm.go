@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/internal/cpu"
 )
 
 // algorithm is a row of the table of algorithms.
@@ -33,7 +34,21 @@ func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, e
 		o.TargetDevice = c.TargetDevice
 	}
 	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
+	if o.OverflowFix == "" || o.OverflowFix == "auto" {
+		o.OverflowFix = overflowFix(o)
+	}
 	return quantization.New(o), o.Validate()
+}
+
+// overflowFix decides what a configuration leaves open: runtimes on x86
+// processors without VNNI saturate full-range 8-bit weights, and lose points of
+// accuracy by it; elsewhere 7 bits would only lose precision. The machine at
+// hand stands for the one that will run the model.
+func overflowFix(o quantization.Options) string {
+	if cpu.Int8Saturates() && !o.DisableSaturationFix && o.TargetDevice != "GPU" {
+		return "enable"
+	}
+	return "disable"
 }
 
 // decodeSection decodes an algorithm's section, whose keys are all known; the
