@@ -1,6 +1,8 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/rewrite"
@@ -16,7 +18,7 @@ func foldRules(budget int) []rewrite.Rule {
 		}},
 		{Name: "fold-content", Doc: "an integer vector that type inference knows (Shape, Gather, Concat … of known axes) is a constant", Match: foldContent},
 		{Name: "fold-reshape", Doc: "a computed shape in which at most one entry is unknown is a constant with 0 for a kept axis and -1 for the unknown one", Match: foldReshape},
-		{Name: "fold-expand", Doc: "an Expand to the shape that its input has does nothing", Match: foldExpand},
+		{Name: "fold-expand", Doc: "an Expand to the shape that its input has, or that its consumer broadcasts to anyway, does nothing", Match: foldExpand},
 	}
 }
 
@@ -203,15 +205,51 @@ func foldExpand(p *rewrite.Patch, n *ir.Node) bool {
 	if _, ok := n.Op.(op.Expand); !ok {
 		return false
 	}
-	x := n.In[0]
-	want, ok := n.In[1].ConstDims()
-	if !ok || len(want) > x.Type.Rank() {
+	x, y := n.In[0], n.Out[0]
+	if want, ok := n.In[1].ConstDims(); ok && expandsNothing(x.Type.Dims, want) {
+		return bypass(p, y, x)
+	}
+	done := false
+	for _, u := range slices.Clone(y.Uses()) {
+		if !broadcasts(u.Node.Op) {
+			continue
+		}
+		var dims [][]ir.Dim
+		for port, v := range u.Node.In {
+			if port == u.Port {
+				v = x
+			}
+			dims = append(dims, v.Type.Dims)
+		}
+		all, err := ir.BroadcastDims(dims...)
+		if err == nil && slices.EqualFunc(all, u.Node.Out[0].Type.Dims, ir.Dim.Equal) {
+			p.SetInput(u.Node, u.Port, x)
+			p.Note("%s broadcasts %s by itself", nodeName(u.Node), x.Name)
+			done = true
+		}
+	}
+	return done
+}
+
+// expandsNothing reports whether a value with axes x that is expanded to want
+// stays as it is.
+func expandsNothing(x, want []ir.Dim) bool {
+	if len(want) > len(x) {
 		return false
 	}
 	for i, d := range want {
-		if !d.IsOne() && !d.Equal(x.Type.Dims[x.Type.Rank()-len(want)+i]) {
+		if !d.IsOne() && !d.Equal(x[len(x)-len(want)+i]) {
 			return false
 		}
 	}
-	return bypass(p, n.Out[0], x)
+	return true
+}
+
+// broadcasts reports whether the operator broadcasts all its inputs.
+func broadcasts(o ir.Op) bool {
+	switch o.(type) {
+	case op.Add, op.Sub, op.Mul, op.Div, op.Pow, op.Where, op.Equal, op.Less, op.Greater, op.LessOrEqual, op.GreaterOrEqual, op.Min, op.Max:
+		return true
+	}
+	return false
 }
