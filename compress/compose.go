@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -51,14 +52,14 @@ func (c composite) Algorithm() string {
 	if len(c) == 0 {
 		return "none"
 	}
-	s := ""
+	var s strings.Builder
 	for i, x := range c {
 		if i > 0 {
-			s += "+"
+			s.WriteString("+")
 		}
-		s += x.Algorithm()
+		s.WriteString(x.Algorithm())
 	}
-	return s
+	return s.String()
 }
 
 func (c composite) Initialize(ctx context.Context, r Runner, cal Calibration) error {

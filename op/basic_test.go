@@ -135,7 +135,7 @@ func TestEval(t *testing.T) {
 		{"one hot", op.OneHot{Axis: -1}, ts{i64(1, -1, 5), i64(3), f32([]int{2}, 0, 1)}, ts{f32([]int{3, 3}, 0, 1, 0, 0, 0, 1, 0, 0, 0)}},
 		{"upper triangle", op.Trilu{}, ts{f32([]int{2, 3}, 1, 2, 3, 4, 5, 6), tensor.Scalar[int64](1)}, ts{f32([]int{2, 3}, 0, 2, 3, 0, 0, 6)}},
 		{"non zero", op.NonZero{}, ts{f32([]int{2, 2}, 1, 0, 1, 1)}, ts{tensor.From([]int64{0, 1, 1, 0, 0, 1}, 2, 3)}},
-		{"compress", op.Compress{Axis: ptr(1)}, ts{m, tensor.From([]bool{false, true}, 2)}, ts{f32([]int{2, 1}, 2, 5)}},
+		{"compress", op.Compress{Axis: new(1)}, ts{m, tensor.From([]bool{false, true}, 2)}, ts{f32([]int{2, 1}, 2, 5)}},
 		{"reverse sequence", op.ReverseSequence{TimeAxis: 1}, ts{m, i64(1, 3)}, ts{f32([]int{2, 3}, 1, 2, 3, 6, 5, 4)}},
 		{"resize nearest", op.Resize{}, ts{f32([]int{2}, 1, 2), nil, f32([]int{1}, 2)}, ts{f32([]int{4}, 1, 1, 2, 2)}},
 		{"resize linear", op.Resize{Mode: "linear"}, ts{f32([]int{2}, 1, 3), nil, f32([]int{1}, 2)}, ts{f32([]int{4}, 1, 1.5, 2.5, 3)}},

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -46,10 +47,8 @@ func wantSameDType(in ...*ir.Value) error {
 
 // wantDType checks the element type of a value.
 func wantDType(v *ir.Value, what string, allowed ...tensor.DType) error {
-	for _, d := range allowed {
-		if v.Type.DType == d {
-			return nil
-		}
+	if slices.Contains(allowed, v.Type.DType) {
+		return nil
 	}
 	return fmt.Errorf("%s: got %v elements, want %v", what, v.Type.DType, allowed)
 }

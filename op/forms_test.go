@@ -75,7 +75,7 @@ func formCases() []formCase {
 		{name: "cast", op: op.Cast{To: tensor.Int32}, in: ts{x}},
 		{name: "cast like", op: op.CastLike{}, in: ts{x, i64(1)}, since: 15},
 		{name: "shape", op: op.Shape{}, in: ts{x}},
-		{name: "shape range", op: op.Shape{Start: 1, End: ptr(-1)}, in: ts{x}, since: 15},
+		{name: "shape range", op: op.Shape{Start: 1, End: new(-1)}, in: ts{x}, since: 15},
 		{name: "size", op: op.Size{}, in: ts{x}},
 		{name: "constant of shape", op: op.ConstantOfShape{DType: tensor.Int64, Int: 1 << 60}, in: ts{n(2, 3)}, since: 9},
 		{name: "constant of shape infinite", op: op.ConstantOfShape{Float: op.Real(math.Inf(-1))}, in: ts{n(2, 3)}, since: 9},
@@ -124,7 +124,7 @@ func formCases() []formCase {
 		{name: "non zero", op: op.NonZero{}, in: ts{x}, since: 9},
 		{name: "trilu", op: op.Trilu{Lower: true}, in: ts{x, tensor.Scalar[int64](1)}, since: 14},
 		{name: "reverse sequence", op: op.ReverseSequence{TimeAxis: 1}, in: ts{x, n(2, 3)}, since: 10},
-		{name: "compress", op: op.Compress{Axis: ptr(-1)}, in: ts{x, yes}, since: 9},
+		{name: "compress", op: op.Compress{Axis: new(-1)}, in: ts{x, yes}, since: 9},
 		{name: "compress flat", op: op.Compress{}, in: ts{x, yes}, since: 9},
 		{name: "grid sample", op: op.GridSample{Mode: "cubic", Padding: "border", AlignCorners: true}, in: ts{img, gradcheck.Uniform(1, -1, 1, 1, 2, 3, 2)}, since: 16},
 		{name: "grid sample 3d", op: op.GridSample{}, in: ts{rnd(1, 1, 2, 3, 3, 3), gradcheck.Uniform(1, -1, 1, 1, 2, 2, 1, 3)}, since: 20},
@@ -182,7 +182,8 @@ func formCases() []formCase {
 	return cases
 }
 
-func ptr(n int) *int { return &n }
+//go:fix inline
+func ptr(n int) *int { return new(n) }
 
 // Every operator can be written at each opset that has it, reads back as an
 // operator with the same results, and is refused at opsets that lack it.

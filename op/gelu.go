@@ -3,6 +3,7 @@ package op
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -231,10 +232,8 @@ func (Mish) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
 // oneOf checks a string attribute.
 func oneOf(what, got string, allowed ...string) error {
-	for _, a := range allowed {
-		if got == a {
-			return nil
-		}
+	if slices.Contains(allowed, got) {
+		return nil
 	}
 	return fmt.Errorf("%s: got %q, want one of %q", what, got, allowed)
 }

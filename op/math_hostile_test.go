@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/go-nncf/nncf/ir"
@@ -154,18 +155,18 @@ func tryBoth(o ir.Op, in ts, constant bool) (msg string) {
 }
 
 func describe(in ts) string {
-	s := ""
+	var s strings.Builder
 	for _, x := range in {
 		if x == nil {
-			s += " -"
+			s.WriteString(" -")
 			continue
 		}
-		s += " " + x.String()
+		s.WriteString(" " + x.String())
 		if x.DType() == tensor.Int64 {
-			s += fmt.Sprint(x.I64())
+			s.WriteString(fmt.Sprint(x.I64()))
 		}
 	}
-	return s
+	return s.String()
 }
 
 // A result that no memory holds is an error.

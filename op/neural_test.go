@@ -20,7 +20,7 @@ func typeOf(t *testing.T, s string) ir.Type {
 		t.Fatal(err)
 	}
 	out := ir.Type{DType: d}
-	for _, f := range strings.Fields(dims) {
+	for f := range strings.FieldsSeq(dims) {
 		n, err := ir.ParseDim(f)
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -145,10 +146,8 @@ func (Slice) args(in []*ir.Value, rank int) (a sliceArgs, all bool, err error) {
 		seen[x] = true
 		a.axes = append(a.axes, x)
 	}
-	for _, s := range a.steps {
-		if s == 0 {
-			return a, false, errors.New("got step 0, want a step that is not 0")
-		}
+	if slices.Contains(a.steps, 0) {
+		return a, false, errors.New("got step 0, want a step that is not 0")
 	}
 	return a, all, nil
 }

@@ -99,7 +99,7 @@ func TestSymbols(t *testing.T) {
 		{"tile", func(b *ir.Builder, x, _ *ir.Value) *ir.Value { return b.Op(op.Tile{}, "", x, ints(b, 2, 1, 1, 1)) }, "float32[2*N 3 H 8]"},
 		{"depth to space", func(b *ir.Builder, x, _ *ir.Value) *ir.Value { return b.Op(op.SpaceToDepth{BlockSize: 1}, "", x) }, "float32[N 3 H 8]"},
 		{"cast through int32", func(b *ir.Builder, x, _ *ir.Value) *ir.Value {
-			s := b.Op(op.Cast{To: tensor.Int64}, "", b.Op(op.Cast{To: tensor.Int32}, "", b.Op(op.Shape{End: ptr(1)}, "", x)))
+			s := b.Op(op.Cast{To: tensor.Int64}, "", b.Op(op.Cast{To: tensor.Int32}, "", b.Op(op.Shape{End: new(1)}, "", x)))
 			return b.Op(op.Reshape{}, "", x, b.Op(op.Concat{}, "", s, ints(b, -1)))
 		}, "float32[N 24*H]"},
 		{"size", func(b *ir.Builder, _, ids *ir.Value) *ir.Value {

@@ -101,7 +101,7 @@ func images(t testing.TB) *tensor.Tensor {
 		t.Fatalf("header %q", head)
 	}
 	var shape []int
-	for _, s := range strings.Split(head[strings.Index(head, "(")+1:strings.Index(head, ")")], ",") {
+	for s := range strings.SplitSeq(head[strings.Index(head, "(")+1:strings.Index(head, ")")], ",") {
 		k := 0
 		if _, err := fmt.Sscan(s, &k); err == nil {
 			shape = append(shape, k)

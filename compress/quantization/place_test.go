@@ -71,24 +71,25 @@ func setup(t *testing.T, g *ir.Graph, o quantization.Options) *quantization.Setu
 func list(s *quantization.Setup) []string {
 	var out []string
 	for _, q := range s.Quantizers {
-		l := q.Value
+		var l strings.Builder
+		l.WriteString(q.Value)
 		if q.Kind == quantization.Weight {
-			l += fmt.Sprintf(" weight axis %d", q.Axis)
+			l.WriteString(fmt.Sprintf(" weight axis %d", q.Axis))
 		}
 		if q.Bits != 8 {
-			l += fmt.Sprintf(" %d bits", q.Bits)
+			l.WriteString(fmt.Sprintf(" %d bits", q.Bits))
 		}
 		if q.Group > 0 {
-			l += fmt.Sprintf(" group %d", q.Group)
+			l.WriteString(fmt.Sprintf(" group %d", q.Group))
 		}
-		l += " ←"
+		l.WriteString(" ←")
 		for _, u := range q.Consumers {
-			l += fmt.Sprintf(" %s:%d", u.Node, u.Port)
+			l.WriteString(fmt.Sprintf(" %s:%d", u.Node, u.Port))
 		}
 		if q.Output {
-			l += " output"
+			l.WriteString(" output")
 		}
-		out = append(out, l)
+		out = append(out, l.String())
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package quantization
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
@@ -164,12 +165,7 @@ func (p *placer) inScope(s compress.Scopes, q *Quantizer) bool {
 			nodes = append(nodes, u.Node)
 		}
 	}
-	for _, n := range nodes {
-		if s.Considered(n) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(nodes, s.Considered)
 }
 
 // bare returns r without what chose the quantizers.
