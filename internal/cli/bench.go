@@ -16,7 +16,6 @@ import (
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
 	"github.com/go-nncf/nncf/train"
-	"github.com/go-nncf/nncf/zoo"
 )
 
 type benchCmd struct {
@@ -56,7 +55,10 @@ func (c *benchCmd) Run(s *session) error {
 	if c.Batch < 1 {
 		return usagef("--batch: got %d, want 1 or more", c.Batch)
 	}
-	m, err := c.load()
+	if !(c.Seconds >= 0) {
+		return usagef("--seconds: got %g, want 0 or more", c.Seconds)
+	}
+	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
 	}
@@ -89,13 +91,6 @@ func (c *benchCmd) Run(s *session) error {
 	_, err = fmt.Fprintf(s.Out, "%s, batch %d, %d threads, %s: %.1f images/s (best %.1f), %.1f GFLOP/s, peak memory %d MiB\n",
 		c.Model, c.Batch, r.Threads, r.CPU, r.ImagesPerSecond.Median, r.ImagesPerSecond.Best, r.GFLOPS, r.PeakMemoryBytes>>20)
 	return err
-}
-
-func (c *benchCmd) load() (*nncf.Model, error) {
-	if zoo.Known(c.Model) {
-		return nncf.Build(c.Model, zoo.Options{})
-	}
-	return nncf.Load(c.Model)
 }
 
 // compile builds the program to time, with random input.

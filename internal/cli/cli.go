@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -58,14 +60,17 @@ type commands struct {
 	Run      runCmd      `cmd:"" help:"Run an ONNX model on given inputs and write its outputs."`
 	Inspect  inspectCmd  `cmd:"" help:"Describe an ONNX model."`
 	Bench    benchCmd    `cmd:"" help:"Measure the speed of inference or training."`
-	Config   configCmd   `cmd:"" help:"Write a starter configuration, or check one."`
+	Config   configCmd   `cmd:"" help:"Write a starter configuration, check one, or print the schema."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
-// Main runs the command line and returns the process's exit code.
+// Main runs the command line and returns the process's exit code. The first
+// interrupt asks the command to stop, which it does after the current step; a
+// second one ends the process.
 func Main(args []string, streams IO) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)
 	return run(ctx, args, streams)
 }
 
@@ -73,6 +78,7 @@ func Main(args []string, streams IO) (code int) {
 type exited int
 
 func run(ctx context.Context, args []string, streams IO) (code int) {
+	var c commands
 	defer func() {
 		switch e := recover().(type) {
 		case nil:
@@ -80,19 +86,17 @@ func run(ctx context.Context, args []string, streams IO) (code int) {
 			code = int(e)
 		default:
 			fmt.Fprintf(streams.Err, "nncf: internal error: %v\nPlease report this with the input that caused it; -v prints where it happened.\n", e)
-			if len(args) > 0 && (args[len(args)-1] == "-v" || args[len(args)-1] == "--verbose") {
+			if c.Verbose {
 				streams.Err.Write(debug.Stack())
 			}
 			code = exitFailed
 		}
 	}()
-	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("nncf"),
 		kong.Description("Compress neural networks while they are fine-tuned: ONNX in, ONNX out."),
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 	)
 	if err != nil {
@@ -100,7 +104,12 @@ func run(ctx context.Context, args []string, streams IO) (code int) {
 	}
 	k, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(streams.Err, "nncf: %v\nTry nncf --help.\n", err)
+		command := "nncf"
+		var at *kong.ParseError
+		if errors.As(err, &at) && at.Context.Command() != "" {
+			command += " " + strings.Join(words(at.Context.Command()), " ")
+		}
+		fmt.Fprintf(streams.Err, "nncf: %v\nTry %s --help.\n", err, command)
 		return exitUsage
 	}
 	level := slog.LevelWarn
@@ -108,18 +117,38 @@ func run(ctx context.Context, args []string, streams IO) (code int) {
 		level = slog.LevelDebug
 	}
 	s := &session{IO: streams, globals: c.globals, ctx: ctx, log: slog.New(slog.NewTextHandler(streams.Err, &slog.HandlerOptions{Level: level}))}
-	err = k.Run(s)
+	return s.exitCode(k.Run(s))
+}
+
+// words are the words of a command without its arguments: "config check <file>".
+func words(command string) []string {
+	list := strings.Fields(command)
+	return slices.DeleteFunc(list, func(w string) bool { return strings.HasPrefix(w, "<") })
+}
+
+// exitCode reports an error and returns the code for it.
+func (s *session) exitCode(err error) int {
 	var usage *usageError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage):
-		fmt.Fprintf(streams.Err, "nncf: %v\n", err)
+	case errors.Is(err, errReported):
+		return exitFailed
+	}
+	text := err.Error()
+	if n := 1 + strings.Count(text, "\n"); n > 1 { // places stay at the start of lines, where editors look for them
+		fmt.Fprintf(s.Err, "nncf: %d problems\n%s\n", n, text)
+	} else {
+		fmt.Fprintf(s.Err, "nncf: %s\n", text)
+	}
+	if errors.As(err, &usage) {
 		return exitUsage
 	}
-	fmt.Fprintf(streams.Err, "nncf: %v\n", err)
 	return exitFailed
 }
+
+// errReported is a failure that the command has reported itself.
+var errReported = errors.New("reported")
 
 // usageError is a mistake in flags or arguments that only the command can see.
 type usageError struct{ error }
@@ -131,11 +160,7 @@ func usagef(format string, args ...any) error {
 // printJSON writes one object.
 func (s *session) printJSON(v any) error {
 	e := json.NewEncoder(s.Out)
+	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-// note writes a line about progress, unless --json asks for quiet.
-func (s *session) note(format string, args ...any) {
-	fmt.Fprintf(s.Err, format+"\n", args...)
 }

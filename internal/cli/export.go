@@ -7,7 +7,7 @@ import (
 )
 
 type exportCmd struct {
-	Checkpoint string `arg:"" help:"Checkpoint file of a run." type:"path"`
+	Checkpoint string `arg:"" help:"Checkpoint file of a run."`
 	Output     string `short:"o" help:"ONNX file to write; default model.onnx beside the checkpoint." placeholder:"FILE"`
 	Format     string `help:"Form of quantized models: qdq or fakequantize." enum:"qdq,fakequantize" default:"qdq"`
 	Opset      int    `help:"Opset of the output; 0 keeps the model's, at least 13." default:"0" placeholder:"N"`

@@ -3,22 +3,38 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"text/tabwriter"
 
 	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
+	"github.com/go-nncf/nncf/zoo"
 )
 
 type inspectCmd struct {
-	Model string `arg:"" help:"ONNX file." type:"path"`
+	Model      string `arg:"" help:"ONNX file, or the name of a built-in network."`
+	Text       bool   `help:"Print the graph as text, a line for each value and node." xor:"form"`
+	DOT        bool   `name:"dot" help:"Print the graph for Graphviz." xor:"form"`
+	Quantizers bool   `help:"List the quantizers that the configuration's compression puts in, each with the rule that put it there, and the operators left in float, with the reason." xor:"form"`
+	Config     string `help:"Configuration whose compression section is applied first; --quantizers alone takes the default INT8." placeholder:"FILE"`
+	Samples    int    `help:"Calibration samples of --dataset, which initialises the ranges." default:"300" placeholder:"N"`
+	dataFlags
 }
 
 func (inspectCmd) Help() string {
-	return `Examples:
+	return `Shows inputs, outputs, operators, parameters and multiply-accumulates.
+
+Examples:
   nncf inspect model.onnx
-  nncf inspect model.onnx --json`
+  nncf inspect model.onnx --json
+  nncf inspect model.onnx --dot | dot -Tsvg > model.svg
+  nncf inspect model.onnx --config int8.json --text
+  nncf inspect model.onnx --config int8.json --quantizers
+  nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json`
 }
 
 // description is what inspect reports.
@@ -46,16 +62,86 @@ type count struct {
 }
 
 func (c *inspectCmd) Run(s *session) error {
-	m, err := nncf.Load(c.Model)
+	if c.Samples < 1 {
+		return usagef("--samples: got %d, want 1 or more", c.Samples)
+	}
+	if c.Dataset != "" && !c.Quantizers && c.Config == "" {
+		return usagef("--dataset: the ranges it initialises are those of --quantizers or --config")
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
+	}
+	if c.Quantizers || c.Config != "" {
+		k, err := c.compress(s, m)
+		if err != nil {
+			return err
+		}
+		if c.Quantizers {
+			return s.printQuantizers(c.Model, k, c.Dataset != "")
+		}
+		m = &nncf.Model{Graph: k.Graph, Trace: k.Trace}
+	}
+	switch {
+	case c.Text:
+		text, err := ir.Print(m.Graph)
+		if err != nil {
+			return err
+		}
+		return s.printText("text", text)
+	case c.DOT:
+		return s.printText("dot", ir.DOT(m.Graph))
 	}
 	d := describe(m)
 	d.Model = c.Model
 	if s.JSON {
 		return s.printJSON(d)
 	}
-	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	return d.table(s.Out)
+}
+
+// loadModel loads an ONNX file or builds a network of package zoo.
+func loadModel(name string) (*nncf.Model, error) {
+	if zoo.Known(name) {
+		return nncf.Build(name, zoo.Options{})
+	}
+	return nncf.Load(name)
+}
+
+// compress applies the compression of the configuration, and initialises it if
+// there is a data set.
+func (c *inspectCmd) compress(s *session, m *nncf.Model) (*nncf.Compressed, error) {
+	cfg, algorithms, err := compression(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	o := nncf.CompressOptions{Threads: s.Threads, Logger: s.log}
+	if c.Dataset != "" {
+		l, err := c.loader(cfg, data.Train, 0, true)
+		if err != nil {
+			return nil, err
+		}
+		all := nncf.Calibration(s.ctx, l)
+		o.Calibration.Batches = func(n int) compress.Batches { return all.Batches(min(n, c.Samples)) }
+	}
+	return nncf.Compress(s.ctx, m, algorithms, o)
+}
+
+// printText writes a text, as the only key of an object with --json.
+func (s *session) printText(key, text string) error {
+	if s.JSON {
+		return s.printJSON(map[string]string{key: text})
+	}
+	_, err := io.WriteString(s.Out, text)
+	return err
+}
+
+// table writes the description for people.
+func (d description) table(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "model\t%s (opset %d, %s)\n", d.Model, d.Opset, cmp.Or(d.Producer, "unknown producer"))
 	for _, p := range d.Inputs {
 		fmt.Fprintf(w, "input\t%s\t%s\n", p.Name, p.Type)

@@ -51,11 +51,38 @@ func (p *progress) report(s train.Progress) {
 		fmt.Fprintf(p.w, "%-8s %4d/%d  %s\n", what, s.Step, s.Steps, stats)
 		return
 	}
-	const width = 24
-	n := width * s.Step / max(1, s.Steps)
-	fmt.Fprintf(p.w, "\r\x1b[K%-8s [%s%s] %d/%d  %s", what, strings.Repeat("=", n), strings.Repeat(" ", width-n), s.Step, s.Steps, stats)
+	fmt.Fprint(p.w, "\r\x1b[K", bar(p.columns(), what, s.Step, s.Steps, stats))
 	p.drawn = true
 	if done {
+		p.end()
+	}
+}
+
+// bar is one line of at most so many columns; the bar itself gives way first.
+func bar(columns int, what string, step, steps int, stats string) string {
+	count := fmt.Sprintf("%d/%d", step, steps)
+	width := min(24, columns-len(what)-len(count)-len(stats)-7)
+	line := fmt.Sprintf("%-8s %s  %s", what, count, stats)
+	if width >= 4 {
+		n := width * step / max(1, steps)
+		line = fmt.Sprintf("%-8s [%s%s] %s  %s", what, strings.Repeat("=", n), strings.Repeat(" ", width-n), count, stats)
+	}
+	return line[:min(len(line), max(0, columns-1))]
+}
+
+// columns is the width of the terminal.
+func (p *progress) columns() int {
+	if f, ok := p.w.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return w
+		}
+	}
+	return 80
+}
+
+// end closes the line of a bar.
+func (p *progress) end() {
+	if p.drawn {
 		fmt.Fprintln(p.w)
 		p.drawn = false
 	}
@@ -63,9 +90,6 @@ func (p *progress) report(s train.Progress) {
 
 // note writes a line of its own, below a bar that is being drawn.
 func (p *progress) note(format string, args ...any) {
-	if p.drawn {
-		fmt.Fprintln(p.w)
-		p.drawn = false
-	}
+	p.end()
 	fmt.Fprintf(p.w, format+"\n", args...)
 }

@@ -1,19 +1,22 @@
 package cli
 
 import (
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/job"
 )
 
 type quantizeCmd struct {
-	Model   string `arg:"" help:"ONNX file." type:"path"`
+	Model   string `arg:"" help:"ONNX file."`
 	Output  string `short:"o" required:"" help:"ONNX file to write." placeholder:"FILE"`
 	Samples int    `help:"Calibration samples, drawn from the training part." default:"300" placeholder:"N"`
-	Config  string `help:"Configuration whose compression section to use, instead of the default INT8." placeholder:"FILE"`
+	Config  string `help:"Configuration whose compression section to use, instead of the default INT8; also for the data set and the preprocessing." placeholder:"FILE"`
 	Format  string `help:"Form of the output: qdq or fakequantize." enum:"qdq,fakequantize" default:"qdq"`
 	Opset   int    `help:"Opset of the output; 0 keeps the model's, at least 13." default:"0" placeholder:"N"`
 	NoEval  bool   `help:"Do not measure accuracies."`
+
+	Confusion bool `help:"Report confusion matrices too."`
 	dataFlags
 }
 
@@ -29,33 +32,47 @@ Examples:
 // defaultCompression is INT8 with weights quantized per channel.
 const defaultCompression = `{"compression": {"algorithm": "quantization", "weights": {"per_channel": true}}}`
 
-func (c *quantizeCmd) Run(s *session) error {
-	cfg, err := config.Parse("default", []byte(defaultCompression))
-	if c.Config != "" {
-		cfg, err = config.Load(c.Config)
+// compression reads a configuration for its algorithms, the default one if no
+// file is named or it has none.
+func compression(file string) (*config.Config, []compress.Algorithm, error) {
+	c, err := config.Parse("default", []byte(defaultCompression))
+	if err == nil && file != "" {
+		sections := c.Compression
+		if c, err = config.Load(file); err == nil && len(c.Compression) == 0 {
+			c.Compression = sections
+		}
 	}
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	algorithms, err := cfg.Algorithms()
+	algorithms, err := c.Algorithms()
+	return c, algorithms, err
+}
+
+func (c *quantizeCmd) Run(s *session) error {
+	if c.Samples < 1 {
+		return usagef("--samples: got %d, want 1 or more", c.Samples)
+	}
+	cfg, algorithms, err := compression(c.Config)
 	if err != nil {
 		return err
 	}
 	o := job.QuantizeOptions{Model: c.Model, Output: c.Output, Algorithms: algorithms, Samples: c.Samples,
 		Export: job.ExportOptions{Format: c.Format, Opset: c.Opset}, Threads: s.Threads}
-	if o.Data, err = c.loader(data.Train, 0, true); err != nil {
+	if o.Data, err = c.loader(cfg, data.Train, 0, true); err != nil {
 		return err
 	}
 	if !c.NoEval {
-		if o.Eval, err = c.loader(data.Test, 0, false); err != nil {
+		if o.Eval, err = c.loader(cfg, data.Test, 0, false); err != nil {
 			return err
 		}
 	}
 	p := newProgress(s.Err)
 	o.Options = job.Options{Logger: s.log, Progress: p.report, Note: p.note}
 	r, err := job.Quantize(s.ctx, o)
+	p.end()
 	if err != nil {
 		return err
 	}
-	return s.printResult(r)
+	return s.printResult(r, c.Confusion)
 }

@@ -19,7 +19,7 @@ import (
 )
 
 type runCmd struct {
-	Model     string   `arg:"" help:"ONNX file." type:"path"`
+	Model     string   `arg:"" help:"ONNX file."`
 	Input     []string `help:"Input as NAME=FILE, a .npy file or an ONNX TensorProto (.pb); once per input." placeholder:"NAME=FILE" sep:"none"`
 	Output    string   `required:"" help:"Folder for the outputs, one NAME.npy each." placeholder:"DIR"`
 	Reference bool     `help:"Compute with the reference evaluator of each operator."`
