@@ -17,9 +17,10 @@ import (
 
 // checkpointMeta is the JSON document of a checkpoint.
 type checkpointMeta struct {
-	// Epoch and Step say where training goes on: Step batches of Epoch are done.
-	Epoch int `json:"epoch"`
-	Step  int `json:"step"`
+	// At is where training goes on. EpochSeconds is the time that its epoch took
+	// so far.
+	At           train.Position `json:"at"`
+	EpochSeconds float64        `json:"epoch_seconds,omitempty"`
 
 	OptimizerStep int             `json:"optimizer_step"`
 	Schedule      json.RawMessage `json:"schedule,omitempty"`
@@ -29,13 +30,15 @@ type checkpointMeta struct {
 	Best        *best                  `json:"best,omitempty"`
 	Result      *Result                `json:"result,omitempty"` // so far
 	Config      json.RawMessage        `json:"config,omitempty"`
+	// ModelSum is the SHA-256 of the model file that the run began with.
+	ModelSum string `json:"model_sum,omitempty"`
 }
 
 // best is the best model so far, by compression stage first and accuracy second.
 type best struct {
 	Stage  compress.Stage `json:"stage"`
 	Metric float64        `json:"metric"`
-	Epoch  int            `json:"epoch"`
+	Epoch  int            `json:"epoch"` // after which it was; -1: before the first
 }
 
 // modelTensor is the entry that holds the float graph as an ONNX file; weights

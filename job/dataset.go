@@ -3,12 +3,15 @@ package job
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/train"
 	"github.com/go-nncf/nncf/zoo"
 )
 
@@ -20,19 +23,22 @@ const (
 
 // loaders opens the data sets of a configuration. eval is in order, calibration
 // is the shuffled training data without augmentation.
-func loaders(c *config.Config) (train, eval, calibration *data.Loader, err error) {
-	if c.Dataset.Train == "" && c.Dataset.Test == "" {
-		return nil, nil, nil, errors.New(`no data set: set "dataset" to kind:path, such as cifar10:data/cifar10`)
+func loaders(c *config.Config) (training, eval, calibration *data.Loader, err error) {
+	if c.Dataset.Train == "" {
+		return nil, nil, nil, errors.New(`no training data: set "dataset" to kind:path, such as cifar10:data/cifar10`)
 	}
 	var errs []error
 	open := func(spec string, split data.Split, first int) data.Dataset {
 		ds, err := data.Open(c.Spec(spec), data.Options{Split: split, First: first})
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf(`%w; set "dataset" to where the data are, relative to the configuration's folder`, err)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s data: %w", split, err))
 		}
 		return ds
 	}
-	trainSet := open(first(c.Dataset.Train, c.Dataset.Test), data.Train, c.TrainSamples)
+	trainSet := open(c.Dataset.Train, data.Train, c.TrainSamples)
 	var evalSet data.Dataset
 	if c.ValidationSplit == 0 {
 		evalSet = open(first(c.Dataset.Test, c.Dataset.Train), data.Test, c.EvalSamples)
@@ -45,17 +51,20 @@ func loaders(c *config.Config) (train, eval, calibration *data.Loader, err error
 		if c.EvalSamples > 0 {
 			evalSet = data.First(evalSet, c.EvalSamples)
 		}
+		if trainSet.Len() == 0 || evalSet.Len() == 0 {
+			return nil, nil, nil, fmt.Errorf(`"validation_split" of %g leaves %d samples for training and %d for evaluation`, c.ValidationSplit, trainSet.Len(), evalSet.Len())
+		}
 	}
-	train = &data.Loader{Dataset: trainSet, Transforms: c.TrainTransforms, Normalize: c.Preprocessing,
+	training = &data.Loader{Dataset: trainSet, Transforms: c.TrainTransforms, Normalize: c.Preprocessing,
 		Batch: orDefault(c.BatchSize, defaultBatch), Shuffle: true, DropLast: true, Seed: c.Seed, Workers: c.Workers}
 	eval = &data.Loader{Dataset: evalSet, Transforms: c.EvalTransforms, Normalize: c.Preprocessing,
 		Batch: orDefault(c.EvalBatchSize, defaultEvalBatch), Seed: c.Seed, Workers: c.Workers}
 	calibration = &data.Loader{Dataset: trainSet, Transforms: c.EvalTransforms, Normalize: c.Preprocessing,
 		Batch: orDefault(c.BatchSize, defaultBatch), Shuffle: true, Seed: c.Seed, Workers: c.Workers}
-	if trainSet.Len() < train.Batch {
-		train.DropLast = false
+	if trainSet.Len() < training.Batch {
+		training.DropLast = false
 	}
-	return train, eval, calibration, errors.Join(train.Validate(), eval.Validate())
+	return training, eval, calibration, errors.Join(training.Validate(), eval.Validate())
 }
 
 func first(list ...string) string {
@@ -79,9 +88,9 @@ func orDefault(n, def int) int {
 func loadModel(c *config.Config) (*nncf.Model, error) {
 	switch {
 	case c.Model == "":
-		return nil, errors.New(`no model: set "model" to an .onnx file or to one of ` + strings.Join(zoo.Names(), ", "))
-	case strings.EqualFold(filepath.Ext(c.Model), ".onnx"):
-		return nncf.Load(c.Path(c.Model))
+		return nil, errors.New(`no model: set "model" to the path of an .onnx file or to one of ` + strings.Join(zoo.Names(), ", "))
+	case isFile(c):
+		return loadFile(c.Path(c.Model))
 	}
 	o := c.ModelParams
 	if o.Seed == 0 {
@@ -92,4 +101,58 @@ func loadModel(c *config.Config) (*nncf.Model, error) {
 		return nil, fmt.Errorf(`"model": %w, or the path of an .onnx file`, err)
 	}
 	return m, nil
+}
+
+// isFile reports whether a configuration's model is a file.
+func isFile(c *config.Config) bool { return strings.EqualFold(filepath.Ext(c.Model), ".onnx") }
+
+// loadFile loads an ONNX file.
+func loadFile(path string) (*nncf.Model, error) {
+	m, err := nncf.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("model: %w; paths in a configuration are relative to its folder", err)
+	}
+	return m, err
+}
+
+// fit makes loaders serve a model: with a fixed batch axis they get its batch,
+// and leave out samples that do not fill one. More classes than the model has
+// outputs are an error. Loaders may be nil.
+func fit(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error {
+	if len(g.Inputs) != 1 {
+		return fmt.Errorf("the model has %d inputs, a data set feeds one", len(g.Inputs))
+	}
+	in := g.Inputs[0].Type
+	if in.Rank() == 0 {
+		return fmt.Errorf("input %q is %v, want a batch axis", g.Inputs[0].Name, in)
+	}
+	scores := train.Logits(g)
+	batch, fixed := in.Dims[0].Known()
+	for _, l := range loaders {
+		if l == nil {
+			continue
+		}
+		if scores.Type.Rank() >= 2 {
+			n := len(l.Dataset.Classes())
+			if k, known := scores.Type.Dims[1].Known(); known && n > k {
+				return fmt.Errorf("the data set has %d classes, output %q of the model has %d: choose the data set that the model is for, or a model with %d outputs", n, scores.Name, k, n)
+			}
+		}
+		if !fixed || batch == l.BatchSize() {
+			continue
+		}
+		if batch == 0 {
+			return fmt.Errorf("input %q is %v, want a batch axis of 1 or more", g.Inputs[0].Name, in)
+		}
+		note("the model has a fixed batch of %d: running in batches of %d instead of %d", batch, batch, l.BatchSize())
+		l.Batch = batch
+		if rest := l.Dataset.Len() % batch; rest != 0 && !l.DropLast {
+			if rest == l.Dataset.Len() {
+				return fmt.Errorf("the model has a fixed batch of %d, the data set only %d samples: export the model with a free batch axis", batch, rest)
+			}
+			note("leaving out the last %d of %d samples, which do not fill a batch", rest, l.Dataset.Len())
+			l.Dataset = data.First(l.Dataset, l.Dataset.Len()-rest)
+		}
+	}
+	return nil
 }

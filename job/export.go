@@ -2,10 +2,12 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,86 +19,89 @@ import (
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/pass"
-	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
+	"github.com/go-nncf/nncf/train"
 )
 
 // ExportOptions choose the form of an exported model.
-type ExportOptions struct {
-	// Format of quantized models is "qdq" (default) or "fakequantize"
-	// (OpenVINO's operator). Uncompressed models are written as they are.
-	Format string
-	Opset  int // 0 keeps the model's, at least 13
-}
+type ExportOptions = nncf.ExportOptions
 
 // ExportReport says what was written and how it compares with what was trained.
 type ExportReport struct {
 	Path       string `json:"path"`
-	Format     string `json:"format"`
+	Format     string `json:"format"` // qdq, fakequantize, or float
 	Bits       string `json:"bits"`
 	Bytes      int64  `json:"bytes"`
 	FloatBytes int64  `json:"float_bytes"`
 	// MaxRelativeDifference is the largest difference of an output between the
 	// file, read back, and the simulated model, over the largest output.
-	MaxRelativeDifference float64        `json:"max_relative_difference"`
-	MeanDifference        float64        `json:"mean_difference"`
-	Compared              int            `json:"compared"`      // samples
-	Disagreements         int            `json:"disagreements"` // of their largest scores
-	Trace                 *rewrite.Trace `json:"-"`
+	MaxRelativeDifference float64 `json:"max_relative_difference"`
+	MeanDifference        float64 `json:"mean_difference"`
+	Compared              int     `json:"compared"`      // samples
+	Disagreements         int     `json:"disagreements"` // of their largest scores
 }
 
 // verifySamples is how many samples the exported file is compared on.
 const verifySamples = 512
 
-// exportModel writes s to path, reads it back and compares it on samples.
-func exportModel(ctx context.Context, s *state, path string, o ExportOptions, samples *data.Loader, threads int) (*ExportReport, error) {
-	r := &ExportReport{Path: path, Format: o.Format, Bits: "32", FloatBytes: int64(len(s.floatBytes)), Trace: &rewrite.Trace{}}
-	if r.Format == "" {
-		r.Format = "qdq"
-	}
-	g, err := exportGraph(s, r)
+// Export writes the model of a checkpoint as ONNX. With samples the file is
+// read back and compared.
+func Export(ctx context.Context, checkpoint, output string, o ExportOptions, samples *data.Loader, threads int) (*ExportReport, error) {
+	ck, err := train.LoadCheckpoint(checkpoint)
 	if err != nil {
 		return nil, err
 	}
-	opts := onnx.Options{Opset: o.Opset, Producer: "nncf"}
-	if err := onnx.Save(path, g, opts); err != nil {
+	s, _, err := restore(ck)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", checkpoint, err)
+	}
+	if output == "" {
+		output = filepath.Join(filepath.Dir(checkpoint), onnxName)
+	}
+	if sameFile(output, checkpoint) {
+		return nil, fmt.Errorf("output %s would replace the checkpoint: choose another name", output)
+	}
+	return exportModel(ctx, s, output, o, samples, threads)
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// exportModel writes s to path, whose folder it makes, reads it back and
+// compares it on samples.
+func exportModel(ctx context.Context, s *state, path string, o ExportOptions, samples *data.Loader, threads int) (*ExportReport, error) {
+	r := &ExportReport{Path: path, Format: first(o.Format, nncf.QDQ), Bits: quantizerBits(s.graph()), FloatBytes: int64(len(s.floatBytes))}
+	export := s.float.Export
+	if s.compressed != nil {
+		export = s.compressed.Export
+	} else {
+		r.Format = "float"
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	if err := export(path, o); err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); err == nil {
-		r.Bytes = info.Size()
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
 	}
+	r.Bytes = info.Size()
 	if samples == nil {
 		return r, nil
 	}
 	return r, r.verify(ctx, s, samples, threads)
 }
 
-// exportGraph returns the graph to write.
-func exportGraph(s *state, r *ExportReport) (*ir.Graph, error) {
-	g := s.graph().Clone()
-	if s.compressed == nil {
-		r.Format = "float"
-		return g, nil
-	}
-	if err := s.compressed.Strip(g, r.Trace); err != nil {
-		return nil, err
-	}
-	r.Bits = quantizerBits(g)
-	to := pass.ToQDQ
-	switch r.Format {
-	case "qdq":
-	case "fakequantize":
-		to = pass.ToFakeQuantize
-	default:
-		return nil, fmt.Errorf("export format: got %q, want qdq or fakequantize", r.Format)
-	}
-	if err := pass.FoldBatchNorm(g, r.Trace); err != nil {
-		return nil, err
-	}
-	return g, to(g, r.Trace)
-}
-
-// quantizerBits lists the widths of all quantizers, such as "8" or "4, 8".
+// quantizerBits lists the widths of all quantizers, such as "8" or "4, 8", or 32
+// if there are none.
 func quantizerBits(g *ir.Graph) string {
 	var widths []int
 	for _, n := range g.Nodes() {
@@ -164,6 +169,9 @@ func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loade
 	})
 	if err != nil {
 		return fmt.Errorf("running the exported model: %w", err)
+	}
+	if math.IsNaN(worst) || math.IsInf(worst, 0) || math.IsInf(largest, 0) {
+		return errors.New("comparing the exported model: outputs are not finite; the weights have diverged")
 	}
 	if largest > 0 {
 		r.MaxRelativeDifference = worst / largest

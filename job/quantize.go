@@ -2,8 +2,6 @@ package job
 
 import (
 	"context"
-	"errors"
-	"path/filepath"
 	"time"
 
 	"github.com/go-nncf/nncf"
@@ -29,8 +27,14 @@ type QuantizeOptions struct {
 // training.
 func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
 	start := time.Now()
-	m, err := nncf.Load(o.Model)
+	if err := o.Export.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := loadFile(o.Model)
 	if err != nil {
+		return nil, err
+	}
+	if err := fit(m.Graph, o.note, o.Data, o.Eval); err != nil {
 		return nil, err
 	}
 	s, err := newState(m)
@@ -73,31 +77,14 @@ func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
 	return r, nil
 }
 
-// Export writes the model of a checkpoint as ONNX. With samples the file is
-// read back and compared.
-func Export(ctx context.Context, checkpoint, output string, o ExportOptions, samples *data.Loader, threads int) (*ExportReport, error) {
-	ck, err := train.LoadCheckpoint(checkpoint)
-	if err != nil {
-		return nil, err
-	}
-	s, _, err := restore(ck)
-	if err != nil {
-		return nil, err
-	}
-	if output == "" {
-		output = filepath.Join(filepath.Dir(checkpoint), onnxName)
-	}
-	if output == checkpoint {
-		return nil, errors.New("the output would replace the checkpoint")
-	}
-	return exportModel(ctx, s, output, o, samples, threads)
-}
-
 // Evaluate measures an ONNX file on a data set.
 func Evaluate(ctx context.Context, model string, l *data.Loader, threads int, opt Options) (*Result, error) {
 	start := time.Now()
-	m, err := nncf.Load(model)
+	m, err := loadFile(model)
 	if err != nil {
+		return nil, err
+	}
+	if err := fit(m.Graph, opt.note, l); err != nil {
 		return nil, err
 	}
 	metrics, err := nncf.Evaluate(ctx, m.Graph, l, train.Options{Threads: threads, Logger: opt.Logger, Progress: opt.Progress})

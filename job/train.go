@@ -21,6 +21,8 @@ import (
 // Options are what a run needs besides its configuration.
 type Options struct {
 	// Resume goes on from the last checkpoint; without one the run starts anew.
+	// Only settings that leave the run the same one may have changed: epochs,
+	// threads, output, and, with a note, how parameters are updated.
 	Resume   bool
 	Logger   *slog.Logger
 	Progress func(train.Progress)
@@ -34,38 +36,56 @@ func (o *Options) note(format string, args ...any) {
 	}
 }
 
-// Names of the files of a run.
+// Names of the files of a run. From its beginning until its end there are both
+// checkpoints: the best model, at first the initialised one, and the last state,
+// from which the run resumes.
 const (
 	lastName = "last.ckpt"
 	bestName = "best.ckpt"
 	onnxName = "model.onnx"
 )
 
-// ErrInterrupted is returned by Train when its context was cancelled; the last
-// checkpoint resumes.
+// ErrInterrupted is wrapped by the error of a run whose context was cancelled;
+// the error says whether a checkpoint resumes.
 var ErrInterrupted = errors.New("interrupted")
 
-// Train runs a configuration. When ctx is cancelled it stops after the current
-// step, writes a checkpoint and returns ErrInterrupted.
+// Train runs a configuration: it loads the model, evaluates and compresses it,
+// initialises compression from data, trains, and exports the best model by
+// compression stage and accuracy. When ctx is cancelled it stops after the
+// current step, writes a checkpoint and returns an error with ErrInterrupted.
+// With no epochs it exports the initialised model.
+//
+// The parameters it ends with depend on the configuration and the data only:
+// not on the number of threads, nor on how often the run was interrupted, or
+// killed, and resumed.
 func Train(ctx context.Context, c *config.Config, opt Options) (*Result, error) {
 	r := &run{c: c, opt: opt, start: time.Now(), dir: c.Path(first(c.LogDir, "runs"))}
 	if c.Checkpoint.Dir != "" {
 		r.dir = c.Path(c.Checkpoint.Dir)
 	}
-	if err := os.MkdirAll(r.dir, 0o755); err != nil {
-		return nil, err
+	defer func() {
+		if r.trainer != nil {
+			r.trainer.Close()
+		}
+	}()
+	for _, step := range []struct {
+		do   func(context.Context) error
+		when string
+	}{
+		{r.open, "before training began; there is nothing to resume"},
+		{r.prepare, "before training began; there is nothing to resume"},
+		{r.fit, "between two steps"}, // fit says better
+		{r.finish, fmt.Sprintf("while exporting; checkpoint %s resumes", r.path(lastName))},
+	} {
+		err := step.do(ctx)
+		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, ErrInterrupted) {
+			err = fmt.Errorf("%w %s", ErrInterrupted, step.when)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	var err error
-	if r.train, r.eval, r.calibration, err = loaders(c); err != nil {
-		return nil, err
-	}
-	if err := r.prepare(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.fit(ctx); err != nil {
-		return nil, err
-	}
-	return r.finish(ctx)
+	return &r.result, nil
 }
 
 // run is one execution of Train.
@@ -76,13 +96,38 @@ type run struct {
 	dir   string
 
 	train, eval, calibration *data.Loader
+	algorithms               []compress.Algorithm
 	state                    *state
 	trainer                  *train.Trainer
 	meta                     checkpointMeta
 	result                   Result
+
+	earlier    float64   // seconds of the run before it was resumed
+	epochStart time.Time // of what this execution does of the epoch
+	saved      int       // step of the last checkpoint in this epoch
 }
 
 func (r *run) path(name string) string { return filepath.Join(r.dir, name) }
+
+// open checks what can be checked before the long work, all together, and
+// makes the run's folder.
+func (r *run) open(context.Context) error {
+	var err, dataErr error
+	r.algorithms, err = r.c.Algorithms()
+	r.train, r.eval, r.calibration, dataErr = loaders(r.c)
+	err = errors.Join(r.c.Ready(), err, dataErr, r.c.TrainOptions().Validate(), r.exportOptions().Validate())
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return fmt.Errorf("log_dir: %w", err)
+	}
+	return errors.Join(train.RemovePartial(r.path(lastName)), train.RemovePartial(r.path(bestName)))
+}
+
+func (r *run) exportOptions() ExportOptions {
+	return ExportOptions{Format: r.c.Output.Format, Opset: r.c.Output.Opset}
+}
 
 // prepare makes the model to train: from the last checkpoint, or from the
 // configuration.
@@ -93,32 +138,60 @@ func (r *run) prepare(ctx context.Context) error {
 		case errors.Is(err, fs.ErrNotExist):
 			r.opt.note("no checkpoint in %s: starting anew", r.dir)
 		case err != nil:
-			return err
+			return fmt.Errorf("resume: %w", err)
 		default:
-			return r.resume(ck)
+			if err := r.resume(ck); err != nil {
+				return fmt.Errorf("resume %s: %w", r.path(lastName), err)
+			}
+			return nil
 		}
 	}
+	return r.begin(ctx)
+}
+
+// begin makes the model from the configuration.
+func (r *run) begin(ctx context.Context) error {
 	m, err := loadModel(r.c)
 	if err != nil {
+		return err
+	}
+	if err := r.fitLoaders(m); err != nil {
 		return err
 	}
 	if r.state, err = newState(m); err != nil {
 		return err
 	}
+	if r.meta.ModelSum, err = modelSum(r.c); err != nil {
+		return err
+	}
 	r.result.Model = r.c.Model
-	if len(r.c.Compression) > 0 {
+	if len(r.algorithms) > 0 {
 		if err := r.compress(ctx, m); err != nil {
 			return err
 		}
 	}
-	return r.newTrainer()
+	if err := r.newTrainer(); err != nil {
+		return err
+	}
+	// No moment may leave an older run's last state beside this run's best model.
+	if err := os.Remove(r.path(lastName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.Join(r.save(bestName), r.save(lastName))
+}
+
+// fitLoaders adapts the loaders to the model. Training does not adapt: its
+// settings belong to the batch size.
+func (r *run) fitLoaders(m *nncf.Model) error {
+	if in := m.Graph.Inputs; len(in) == 1 && in[0].Type.Rank() > 0 && r.c.Epochs > 0 {
+		if n, fixed := in[0].Type.Dims[0].Known(); fixed && n != r.train.BatchSize() {
+			return fmt.Errorf(`input %q of the model has a fixed batch of %d, training wants batches of %d: set "batch_size" to %d, or export the model with a free batch axis`, in[0].Name, n, r.train.BatchSize(), n)
+		}
+	}
+	return fit(m.Graph, r.opt.note, r.train, r.eval, r.calibration)
 }
 
 func (r *run) compress(ctx context.Context, m *nncf.Model) error {
-	algorithms, err := r.c.Algorithms()
-	if err != nil {
-		return err
-	}
 	r.opt.note("evaluating the float model on %d samples", r.eval.Examples())
 	float, err := r.evaluate(ctx, m)
 	if err != nil {
@@ -126,7 +199,7 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 	}
 	r.result.Float = &float
 	r.opt.note("initialising compression")
-	r.state.compressed, err = nncf.Compress(ctx, m, algorithms, nncf.CompressOptions{
+	r.state.compressed, err = nncf.Compress(ctx, m, r.algorithms, nncf.CompressOptions{
 		Calibration: nncf.Calibration(ctx, r.calibration), Threads: r.c.Threads, Logger: r.opt.Logger})
 	if err != nil {
 		return err
@@ -136,7 +209,16 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 		return err
 	}
 	r.result.Initialized = &initialised
+	r.meta.Best = &best{r.stage(), initialised.Top1, -1}
 	return nil
+}
+
+// stage is the compression stage of the model under training.
+func (r *run) stage() compress.Stage {
+	if r.state.compressed == nil {
+		return compress.Uncompressed
+	}
+	return r.state.compressed.Stage()
 }
 
 // evaluate measures a model, or the one under training if m is nil.
@@ -159,107 +241,81 @@ func (r *run) newTrainer() (err error) {
 	return err
 }
 
-func (r *run) resume(ck *train.Checkpoint) (err error) {
-	if r.state, r.meta, err = restore(ck); err != nil {
-		return err
-	}
-	if r.meta.Result != nil {
-		r.result = *r.meta.Result
-	}
-	if err := r.newTrainer(); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(r.meta.Schedule, r.trainer.Schedule()); err != nil {
-		return fmt.Errorf("checkpoint schedule: %w", err)
-	}
-	r.opt.note("resuming at epoch %d, step %d", r.meta.Epoch, r.meta.Step)
-	return r.trainer.LoadOptimizerState(r.meta.OptimizerStep, ck.Tensors)
-}
-
 // fit trains the epochs that are left.
 func (r *run) fit(ctx context.Context) error {
-	defer r.trainer.Close()
-	for r.meta.Epoch < r.c.Epochs {
-		epochStart := time.Now()
-		metrics, err := r.epoch(ctx)
-		if err != nil {
-			return err
+	for r.meta.At.Epoch < r.c.Epochs {
+		r.epochStart, r.saved = time.Now(), r.meta.At.Step
+		err := r.trainer.EpochFrom(ctx, r.train, &r.meta.At, r.saveEvery)
+		if err == nil {
+			err = r.endEpoch(ctx)
 		}
-		eval, err := r.trainer.Evaluate(ctx, r.eval)
-		if errors.Is(err, context.Canceled) { // the epoch itself is done: keep it
+		switch {
+		case err == nil:
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 			return r.interrupted()
-		}
-		if err != nil {
-			return err
-		}
-		r.trainer.Schedule().Report(eval.Top1)
-		stage := compress.Uncompressed
-		if r.state.compressed != nil {
-			stage = r.state.compressed.Stage()
-		}
-		e := EpochResult{Epoch: r.meta.Epoch, LR: r.trainer.Schedule().LR(float64(r.meta.Epoch)), Train: metrics, Eval: eval, Seconds: time.Since(epochStart).Seconds()}
-		e.Best = r.meta.Best == nil || compress.Better(stage, eval.Top1, r.meta.Best.Stage, r.meta.Best.Metric)
-		e.Train.Confusion, e.Eval.Confusion = nil, nil
-		r.result.Epochs = append(r.result.Epochs, e)
-		if e.Best {
-			r.meta.Best = &best{stage, eval.Top1, r.meta.Epoch}
-		}
-		r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation", r.meta.Epoch+1, r.c.Epochs, metrics.Loss, metrics.Top1, eval.Top1)
-		r.meta.Epoch, r.meta.Step = r.meta.Epoch+1, 0
-		if e.Best {
-			if err := r.save(bestName); err != nil {
-				return err
-			}
-		}
-		if err := r.save(lastName); err != nil {
+		case errors.Is(err, train.ErrDiverged):
+			return fmt.Errorf("%w; %s holds the best model so far", err, r.path(bestName))
+		default:
 			return err
 		}
 	}
 	return nil
 }
 
-// epoch trains what is left of the current epoch, saving in between.
-func (r *run) epoch(ctx context.Context) (train.Metrics, error) {
-	for {
-		limit, stop := ctx, func() {}
-		if every := r.c.Checkpoint.EverySteps; every > 0 {
-			limit, stop = stepLimit(ctx, r.trainer, every)
-		}
-		m, done, err := r.trainer.Epoch(limit, r.train, r.meta.Epoch, r.meta.Step)
-		stop()
-		r.meta.Step = done
-		switch {
-		case err == nil:
-			return m, nil
-		case ctx.Err() != nil:
-			return m, r.interrupted()
-		case errors.Is(err, context.Canceled): // a step limit
-			if err := r.save(lastName); err != nil {
-				return m, err
-			}
-		default:
-			return m, err
+// endEpoch evaluates and saves.
+func (r *run) endEpoch(ctx context.Context) error {
+	eval, err := r.trainer.Evaluate(ctx, r.eval)
+	if err != nil {
+		return err
+	}
+	epoch, stage := r.meta.At.Epoch, r.stage()
+	e := EpochResult{Epoch: epoch, LR: r.trainer.Schedule().LR(float64(epoch)), Train: r.meta.At.Metrics(), Eval: eval, Seconds: r.epochSeconds()}
+	e.Best = r.meta.Best == nil || compress.Better(stage, eval.Top1, r.meta.Best.Stage, r.meta.Best.Metric)
+	e.Eval.Confusion = nil
+	r.result.Epochs = append(r.result.Epochs, e)
+	r.trainer.Schedule().Report(eval.Top1)
+	if e.Best {
+		r.meta.Best = &best{stage, eval.Top1, epoch}
+	}
+	r.meta.At, r.meta.EpochSeconds, r.epochStart = train.Position{Epoch: epoch + 1}, 0, time.Now()
+	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation", epoch+1, r.c.Epochs, e.Train.Loss, e.Train.Top1, eval.Top1)
+	if e.Best {
+		if err := r.save(bestName); err != nil {
+			return err
 		}
 	}
+	return r.save(lastName)
 }
 
-// stepLimit returns a context that is cancelled when the trainer has done n steps.
-func stepLimit(ctx context.Context, t *train.Trainer, n int) (context.Context, func()) {
-	limit, cancel := context.WithCancel(ctx)
-	restore := t.AfterSteps(n, cancel)
-	return limit, func() { restore(); cancel() }
+// epochSeconds is the time that the current epoch took so far.
+func (r *run) epochSeconds() float64 {
+	if r.epochStart.IsZero() {
+		return r.meta.EpochSeconds
+	}
+	return r.meta.EpochSeconds + time.Since(r.epochStart).Seconds()
+}
+
+// saveEvery saves within an epoch, as often as the configuration says.
+func (r *run) saveEvery() error {
+	if every := r.c.Checkpoint.EverySteps; every <= 0 || r.meta.At.Step-r.saved < every {
+		return nil
+	}
+	r.saved = r.meta.At.Step
+	return r.save(lastName)
 }
 
 func (r *run) interrupted() error {
 	if err := r.save(lastName); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w at epoch %d, step %d; checkpoint %s resumes", ErrInterrupted, r.meta.Epoch, r.meta.Step, r.path(lastName))
+	return fmt.Errorf("%w in epoch %d after step %d; checkpoint %s resumes", ErrInterrupted, r.meta.At.Epoch+1, r.meta.At.Step, r.path(lastName))
 }
 
 func (r *run) save(name string) error {
-	meta := r.meta
-	meta.Result = &r.result
+	meta, result := r.meta, r.result
+	meta.EpochSeconds = r.epochSeconds()
+	result.Seconds = r.seconds()
+	meta.Result = &result
 	var err error
 	if meta.Config, err = json.Marshal(r.c); err != nil {
 		return err
@@ -271,21 +327,25 @@ func (r *run) save(name string) error {
 	return ck.Save(r.path(name))
 }
 
+// seconds is the time of the run, the parts before it was resumed included.
+func (r *run) seconds() float64 { return r.earlier + time.Since(r.start).Seconds() }
+
 // finish exports the best model and reports.
-func (r *run) finish(ctx context.Context) (*Result, error) {
+func (r *run) finish(ctx context.Context) error {
+	r.result.Checkpoint = r.path(lastName)
 	if r.meta.Best != nil {
 		ck, err := train.LoadCheckpoint(r.path(bestName))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if r.state, _, err = restore(ck); err != nil {
-			return nil, err
+			return fmt.Errorf("%s: %w", r.path(bestName), err)
 		}
 		r.result.Checkpoint = r.path(bestName)
 	}
 	final, err := r.evaluate(ctx, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if r.state.compressed != nil {
 		r.result.Compressed = &final
@@ -299,10 +359,10 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		out = r.c.Path(r.c.Output.Path)
 	}
 	r.opt.note("exporting %s", out)
-	if r.result.Export, err = exportModel(ctx, r.state, out, ExportOptions{r.c.Output.Format, r.c.Output.Opset}, r.eval, r.c.Threads); err != nil {
-		return nil, err
+	if r.result.Export, err = exportModel(ctx, r.state, out, r.exportOptions(), r.eval, r.c.Threads); err != nil {
+		return err
 	}
 	r.result.Output = out
-	r.result.Seconds = time.Since(r.start).Seconds()
-	return &r.result, nil
+	r.result.Seconds = r.seconds()
+	return nil
 }

@@ -1,15 +1,17 @@
 package train
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -32,7 +34,8 @@ type NamedTensor struct {
 //	payload   elements, little-endian, every tensor at a multiple of 8 bytes
 //	4 bytes   CRC-32C of all before it
 //
-// Only float32, int64 and uint8 tensors occur.
+// Tensors lie in the order of the header without gaps but the padding, which is
+// zero. Only float32, int64 and uint8 occur, and no name occurs twice.
 type Checkpoint struct {
 	Meta    json.RawMessage
 	Tensors []NamedTensor
@@ -69,21 +72,26 @@ func (c *Checkpoint) Tensor(name string) *tensor.Tensor {
 // Encode writes the checkpoint.
 func (c *Checkpoint) Encode(w io.Writer) error {
 	h := checkpointHeader{Meta: c.Meta}
-	off := 0
+	var errs []error
+	off, names := 0, map[string]bool{}
 	for _, t := range c.Tensors {
 		switch t.Tensor.DType() {
 		case tensor.Float32, tensor.Int64, tensor.Uint8:
 		default:
-			return fmt.Errorf("checkpoint: tensor %q has %v elements", t.Name, t.Tensor.DType())
+			errs = append(errs, fmt.Errorf("tensor %q: got %v elements, want float32, int64 or uint8", t.Name, t.Tensor.DType()))
 		}
+		if names[t.Name] {
+			errs = append(errs, fmt.Errorf("two tensors are named %q", t.Name))
+		}
+		names[t.Name] = true
 		h.Tensors = append(h.Tensors, checkpointEntry{t.Name, t.Tensor.DType().String(), t.Tensor.Shape(), off})
-		off += (t.Tensor.DType().Bytes(t.Tensor.Len()) + 7) &^ 7
+		off += padded(t.Tensor.DType().Bytes(t.Tensor.Len()))
 	}
 	head, err := json.Marshal(h)
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return err
 	}
-	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	sum := crc32.New(castagnoli())
 	out := io.MultiWriter(w, sum)
 	var prefix [checkpointPrefix]byte
 	copy(prefix[:], checkpointMagic)
@@ -108,7 +116,7 @@ func (c *Checkpoint) Encode(w io.Writer) error {
 			_, err = out.Write(tensor.Data[uint8](t.Tensor))
 		}
 		if err == nil {
-			_, err = out.Write(pad[:-n&7])
+			_, err = out.Write(pad[:padded(n)-n])
 		}
 		if err != nil {
 			return err
@@ -117,17 +125,25 @@ func (c *Checkpoint) Encode(w io.Writer) error {
 	return binary.Write(w, binary.LittleEndian, sum.Sum32())
 }
 
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// padded rounds a length up to the next multiple of 8.
+func padded(n int) int { return (n + 7) &^ 7 }
+
 // DecodeCheckpoint reads a checkpoint from the bytes of a file. Damage is an
 // error, never a panic, and memory is bounded by the size of b.
 func DecodeCheckpoint(b []byte) (*Checkpoint, error) {
-	if len(b) < checkpointPrefix+4 || string(b[:8]) != checkpointMagic {
-		return nil, errors.New("not a checkpoint: it does not start with " + checkpointMagic)
+	if len(b) < len(checkpointMagic) || string(b[:len(checkpointMagic)]) != checkpointMagic {
+		return nil, fmt.Errorf("not a checkpoint: it does not start with %s", checkpointMagic)
+	}
+	if len(b) < checkpointPrefix+4 {
+		return nil, errors.New("checkpoint is cut short")
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != checkpointVersion {
-		return nil, fmt.Errorf("checkpoint of format %d, this program reads format %d", v, checkpointVersion)
+		return nil, fmt.Errorf("checkpoint has format %d, this program reads format %d", v, checkpointVersion)
 	}
 	body := b[:len(b)-4]
-	if got, want := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)), binary.LittleEndian.Uint32(b[len(b)-4:]); got != want {
+	if got, want := crc32.Checksum(body, castagnoli()), binary.LittleEndian.Uint32(b[len(b)-4:]); got != want {
 		return nil, errors.New("checkpoint is damaged or cut short: its checksum does not fit")
 	}
 	n := binary.LittleEndian.Uint64(b[12:])
@@ -138,45 +154,73 @@ func DecodeCheckpoint(b []byte) (*Checkpoint, error) {
 	if err := json.Unmarshal(body[checkpointPrefix:checkpointPrefix+int(n)], &h); err != nil {
 		return nil, fmt.Errorf("checkpoint header: %w", err)
 	}
-	payload := body[checkpointPrefix+int(n):]
 	c := &Checkpoint{Meta: h.Meta}
+	payload, off, names := body[checkpointPrefix+int(n):], 0, map[string]bool{}
 	for _, e := range h.Tensors {
-		d, err := tensor.ParseDType(e.DType)
-		if err != nil {
-			return nil, fmt.Errorf("checkpoint tensor %q: %w", e.Name, err)
-		}
-		s := tensor.Shape(e.Shape)
-		if err := s.Check(); err != nil {
-			return nil, fmt.Errorf("checkpoint tensor %q: %w", e.Name, err)
-		}
-		size := s.Numel()
-		if e.Offset < 0 || size > len(payload) || e.Offset > len(payload)-d.Bytes(size) {
-			return nil, fmt.Errorf("checkpoint tensor %q lies outside the file", e.Name)
-		}
-		raw := payload[e.Offset : e.Offset+d.Bytes(size)]
-		t := tensor.New(d, s...)
-		switch d {
-		case tensor.Float32:
-			err = binary.Read(bytes.NewReader(raw), binary.LittleEndian, t.F32())
-		case tensor.Int64:
-			err = binary.Read(bytes.NewReader(raw), binary.LittleEndian, t.I64())
-		case tensor.Uint8:
-			copy(tensor.Data[uint8](t), raw)
-		default:
-			err = fmt.Errorf("got %v elements, want float32, int64 or uint8", d)
+		size, err := e.check(off, len(payload))
+		if err == nil && names[e.Name] {
+			err = errors.New("occurs twice")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("checkpoint tensor %q: %w", e.Name, err)
 		}
-		c.Tensors = append(c.Tensors, NamedTensor{e.Name, t})
+		names[e.Name] = true
+		c.Tensors = append(c.Tensors, NamedTensor{e.Name, e.read(payload[off:][:size])})
+		off += padded(size)
+	}
+	if off != len(payload) {
+		return nil, fmt.Errorf("checkpoint has %d bytes of tensors, its header lists %d", len(payload), off)
 	}
 	return c, nil
 }
 
+// check holds an entry against the offset where it must begin and the length
+// of the payload, and returns its size in bytes.
+func (e checkpointEntry) check(off, length int) (size int, err error) {
+	d, err := tensor.ParseDType(e.DType)
+	if err != nil {
+		return 0, err
+	}
+	switch d {
+	case tensor.Float32, tensor.Int64, tensor.Uint8:
+	default:
+		return 0, fmt.Errorf("got %v elements, want float32, int64 or uint8", d)
+	}
+	s := tensor.Shape(e.Shape)
+	if err := s.Check(); err != nil {
+		return 0, err
+	}
+	n := s.Numel()
+	if e.Offset != off || n > length || padded(d.Bytes(n)) > length-off {
+		return 0, fmt.Errorf("got offset %d and shape %v, want offset %d and at most %d bytes", e.Offset, s, off, length-off)
+	}
+	return d.Bytes(n), nil
+}
+
+// read makes the tensor of a checked entry from its bytes.
+func (e checkpointEntry) read(raw []byte) *tensor.Tensor {
+	d, _ := tensor.ParseDType(e.DType)
+	t := tensor.New(d, e.Shape...)
+	switch d {
+	case tensor.Float32:
+		for i := range t.F32() {
+			t.F32()[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		}
+	case tensor.Int64:
+		for i := range t.I64() {
+			t.I64()[i] = int64(binary.LittleEndian.Uint64(raw[8*i:]))
+		}
+	case tensor.Uint8:
+		copy(tensor.Data[uint8](t), raw)
+	}
+	return t
+}
+
 // Save writes the checkpoint to path atomically: a reader, and a run that is
-// killed at any moment, finds either the old file or the new one, whole.
+// killed at any moment, finds either the old file or the new one, whole. A
+// killed run may leave a file that [RemovePartial] removes.
 func (c *Checkpoint) Save(path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), partialPrefix(path)+"*")
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -187,11 +231,11 @@ func (c *Checkpoint) Save(path string) (err error) {
 			err = fmt.Errorf("checkpoint %s: %w", path, err)
 		}
 	}()
-	var buf bytes.Buffer
-	if err := c.Encode(&buf); err != nil {
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := c.Encode(w); err != nil {
 		return err
 	}
-	if _, err := f.Write(buf.Bytes()); err != nil {
+	if err := w.Flush(); err != nil {
 		return err
 	}
 	if err := f.Chmod(0o644); err != nil {
@@ -203,7 +247,31 @@ func (c *Checkpoint) Save(path string) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	// The name survives a loss of power once the folder is written; systems
+	// that cannot sync folders write them soon anyway.
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+// partialPrefix begins the names of files that Save has not finished.
+func partialPrefix(path string) string { return "." + filepath.Base(path) + ".partial-" }
+
+// RemovePartial removes what killed runs left of unfinished writes to path. No
+// other process may be writing there.
+func RemovePartial(path string) error {
+	list, err := os.ReadDir(filepath.Dir(path))
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), partialPrefix(path)) {
+			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), e.Name())))
+		}
+	}
+	return err
 }
 
 // LoadCheckpoint reads a checkpoint file.

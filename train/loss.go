@@ -1,7 +1,9 @@
 package train
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -33,18 +35,19 @@ type LossOptions struct {
 
 // Validate reports everything that is wrong with o.
 func (o LossOptions) Validate() error {
+	var errs []error
 	switch o.Type {
 	case "", "cross_entropy", "bce", "mse", "l1", "kl":
 	default:
-		return fmt.Errorf("loss type: got %q, want cross_entropy, bce, mse, l1 or kl", o.Type)
+		errs = append(errs, fmt.Errorf("loss type: got %q, want cross_entropy, bce, mse, l1 or kl", o.Type))
 	}
-	if o.LabelSmoothing < 0 || o.LabelSmoothing >= 1 {
-		return fmt.Errorf("label_smoothing: got %g, want 0 to below 1", o.LabelSmoothing)
+	if !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1) {
+		errs = append(errs, fmt.Errorf("label_smoothing: got %g, want 0 to below 1", o.LabelSmoothing))
 	}
-	if o.Temperature < 0 {
-		return fmt.Errorf("temperature: got %g, want above 0", o.Temperature)
+	if !(o.Temperature >= 0) || math.IsInf(o.Temperature, 1) {
+		errs = append(errs, fmt.Errorf("temperature: got %g, want above 0", o.Temperature))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // TargetType returns the type of the target for an output of type x.
@@ -56,6 +59,27 @@ func (o LossOptions) TargetType(x ir.Type) ir.Type {
 }
 
 func (o LossOptions) classifies() bool { return o.Type == "" || o.Type == "cross_entropy" }
+
+// oneHot returns labels as the target of a loss that compares the output with
+// something of its shape.
+func (o LossOptions) oneHot(labels *tensor.Tensor, shape tensor.Shape) (*tensor.Tensor, error) {
+	if o.Type == "kl" {
+		return nil, errors.New("loss kl: got labels, want a teacher's scores; call StepTensors with them, or choose cross_entropy")
+	}
+	n := labels.Len()
+	if n == 0 || shape.Numel()%n != 0 || len(shape) == 0 || shape[0] != n {
+		return nil, fmt.Errorf("loss %s: got labels for %d samples, the output has shape %v", o.Type, n, shape)
+	}
+	k := shape.Numel() / n
+	t := tensor.New(tensor.Float32, shape...)
+	for i, l := range labels.I64() {
+		if l < 0 || l >= int64(k) {
+			return nil, fmt.Errorf("label %d of sample %d is outside 0..%d", l, i, k-1)
+		}
+		t.F32()[i*k+int(l)] = 1
+	}
+	return t, nil
+}
 
 // Func returns the loss as a function that builds it.
 func (o LossOptions) Func() LossFunc {

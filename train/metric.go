@@ -1,7 +1,9 @@
 package train
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/go-nncf/nncf/tensor"
@@ -15,6 +17,37 @@ type Metrics struct {
 	Top5    float64 `json:"top5"`
 	// Confusion counts, [label][prediction]; nil above 1000 classes.
 	Confusion [][]int `json:"confusion,omitempty"`
+}
+
+// metricsJSON is Metrics with a loss that may be absent.
+type metricsJSON struct {
+	Samples   int      `json:"samples"`
+	Loss      *float64 `json:"loss"`
+	Top1      float64  `json:"top1"`
+	Top5      float64  `json:"top5"`
+	Confusion [][]int  `json:"confusion,omitempty"`
+}
+
+// MarshalJSON writes a loss that is not finite as null: JSON has no number for it.
+func (m Metrics) MarshalJSON() ([]byte, error) {
+	v := metricsJSON{m.Samples, &m.Loss, m.Top1, m.Top5, m.Confusion}
+	if math.IsNaN(m.Loss) || math.IsInf(m.Loss, 0) {
+		v.Loss = nil
+	}
+	return json.Marshal(v)
+}
+
+// UnmarshalJSON reads a null loss as NaN.
+func (m *Metrics) UnmarshalJSON(b []byte) error {
+	var v metricsJSON
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	*m = Metrics{v.Samples, math.NaN(), v.Top1, v.Top5, v.Confusion}
+	if v.Loss != nil {
+		m.Loss = *v.Loss
+	}
+	return nil
 }
 
 // Classification accumulates metrics over batches of scores.
@@ -76,7 +109,10 @@ func (c *Classification) Add(scores, labels *tensor.Tensor, n int, loss float64)
 
 // Metrics returns what was measured so far.
 func (c *Classification) Metrics() Metrics {
-	m := Metrics{Samples: c.n, Confusion: slices.Clone(c.confusion)}
+	m := Metrics{Samples: c.n}
+	for _, row := range c.confusion {
+		m.Confusion = append(m.Confusion, slices.Clone(row))
+	}
 	if c.n > 0 {
 		n := float64(c.n)
 		m.Loss, m.Top1, m.Top5 = c.loss/n, 100*float64(c.top1)/n, 100*float64(c.top5)/n

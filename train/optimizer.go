@@ -49,27 +49,36 @@ func (o OptimizerOptions) Validate() error {
 	default:
 		bad("optimizer type: got %q, want sgd, adam, adamw or rmsprop", o.Type)
 	}
-	if o.WeightDecay < 0 {
+	if !(o.WeightDecay >= 0) {
 		bad("weight_decay: got %g, want 0 or more", o.WeightDecay)
 	}
-	if o.Momentum < 0 || o.Momentum >= 1 {
+	if !(o.Momentum >= 0 && o.Momentum < 1) {
 		bad("momentum: got %g, want 0 to below 1", o.Momentum)
 	}
 	if o.Nesterov && o.Momentum == 0 {
 		bad("nesterov needs a momentum above 0")
 	}
 	for _, b := range o.Betas {
-		if b < 0 || b >= 1 {
+		if !(b >= 0 && b < 1) {
 			bad("betas: got %v, want 0 to below 1", o.Betas)
 			break
 		}
 	}
-	if o.Alpha < 0 || o.Alpha >= 1 {
+	if !(o.Alpha >= 0 && o.Alpha < 1) {
 		bad("alpha: got %g, want 0 to below 1", o.Alpha)
+	}
+	if !(o.Epsilon >= 0) {
+		bad("eps: got %g, want 0 or more", o.Epsilon)
 	}
 	for i, g := range o.Groups {
 		if _, err := regexp.Compile(g.Pattern); err != nil {
 			bad("parameter_groups[%d]: %w", i, err)
+		}
+		if g.LRScale != nil && !(*g.LRScale >= 0) {
+			bad("parameter_groups[%d]: lr_scale: got %g, want 0 or more", i, *g.LRScale)
+		}
+		if g.WeightDecay != nil && !(*g.WeightDecay >= 0) {
+			bad("parameter_groups[%d]: weight_decay: got %g, want 0 or more", i, *g.WeightDecay)
 		}
 	}
 	return errors.Join(errs...)
@@ -103,7 +112,7 @@ type Optimizer struct {
 type paramState struct {
 	Param
 	lrScale, decay float32
-	slots          [2][]float32 // momentum, first moment | second moment, square average
+	slots          [2][]float32 // see slotNames
 }
 
 type span struct{ param, lo, hi int }
@@ -145,7 +154,7 @@ func NewOptimizer(o OptimizerOptions, params []Param, pool *par.Pool) (*Optimize
 			break
 		}
 		n := p.Value.Len()
-		for i := range opt.numSlots() {
+		for i := range opt.slotNames() {
 			s.slots[i] = make([]float32, n)
 		}
 		for lo := 0; lo < n; lo += optimizerGrain {
@@ -157,15 +166,19 @@ func NewOptimizer(o OptimizerOptions, params []Param, pool *par.Pool) (*Optimize
 	return opt, nil
 }
 
-func (o *Optimizer) numSlots() int {
-	switch o.opt.Type {
-	case "adam", "adamw", "rmsprop":
-		return 2
+// slotNames names the state that each parameter has, as PyTorch does.
+func (o *Optimizer) slotNames() []string {
+	switch {
+	case o.opt.Type == "adam", o.opt.Type == "adamw":
+		return []string{"exp_avg", "exp_avg_sq"}
+	case o.opt.Type == "rmsprop" && o.opt.Momentum == 0:
+		return []string{"square_avg"}
+	case o.opt.Type == "rmsprop":
+		return []string{"square_avg", "momentum_buffer"}
+	case o.opt.Momentum == 0:
+		return nil
 	}
-	if o.opt.Momentum == 0 {
-		return 0
-	}
-	return 1
+	return []string{"momentum_buffer"}
 }
 
 // Step updates all parameters with the given learning rate. Gradients count
@@ -204,37 +217,55 @@ func (o *Optimizer) update(task, _ int) {
 // the optimizer, named optimizer/SLOT/PARAMETER.
 func (o *Optimizer) State() (step int, tensors []NamedTensor) {
 	for _, p := range o.params {
-		for i, s := range p.slots {
-			if s != nil {
-				tensors = append(tensors, NamedTensor{slotName(i, p.Name), tensor.From(s, len(s))})
-			}
+		for i, slot := range o.slotNames() {
+			tensors = append(tensors, NamedTensor{optimizerPrefix + slot + "/" + p.Name, tensor.From(p.slots[i], len(p.slots[i]))})
 		}
 	}
 	return o.step, tensors
 }
 
-func slotName(slot int, param string) string {
-	return fmt.Sprintf("optimizer/%d/%s", slot, param)
-}
+// optimizerPrefix begins the names of an optimizer's tensors in a checkpoint.
+const optimizerPrefix = "optimizer/"
 
-// LoadState restores what State returned, by name. Missing tensors and wrong
-// lengths are reported together.
+// LoadState restores what State returned, by name; tensors of other names that
+// do not belong to an optimizer are passed over. What is missing, has another
+// length, or belongs to another optimizer or another model is reported
+// together, and then nothing changes.
 func (o *Optimizer) LoadState(step int, tensors []NamedTensor) error {
+	given := map[string]*tensor.Tensor{}
+	for _, t := range tensors {
+		if strings.HasPrefix(t.Name, optimizerPrefix) {
+			given[t.Name] = t.Tensor
+		}
+	}
 	var errs []error
 	_, own := o.State()
 	for _, t := range own {
-		i := slices.IndexFunc(tensors, func(n NamedTensor) bool { return n.Name == t.Name })
+		g := given[t.Name]
 		switch {
-		case i < 0:
-			errs = append(errs, fmt.Errorf("optimizer state %q is missing", t.Name))
-		case tensors[i].Tensor.DType() != tensor.Float32 || tensors[i].Tensor.Len() != t.Tensor.Len():
-			errs = append(errs, fmt.Errorf("optimizer state %q: got %v, want %v", t.Name, tensors[i].Tensor, t.Tensor))
-		default:
-			copy(t.Tensor.F32(), tensors[i].Tensor.F32())
+		case g == nil:
+			errs = append(errs, fmt.Errorf("%q is missing", t.Name))
+		case g.DType() != tensor.Float32 || g.Len() != t.Tensor.Len():
+			errs = append(errs, fmt.Errorf("%q: got %v, want %v", t.Name, g, t.Tensor))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
+	for _, t := range tensors {
+		if given[t.Name] != nil && !slices.ContainsFunc(own, func(n NamedTensor) bool { return n.Name == t.Name }) {
+			errs = append(errs, fmt.Errorf("%q is not state of this %s", t.Name, o.opt.Type))
+		}
+	}
+	if step < 0 {
+		errs = append(errs, fmt.Errorf("got %d steps", step))
+	}
+	if len(errs) > 0 {
+		const most = 5 // another optimizer is wrong about every parameter
+		if n := len(errs) - most; n > 0 {
+			errs = append(errs[:most], fmt.Errorf("and %d more", n))
+		}
+		return fmt.Errorf("optimizer state: %w", errors.Join(errs...))
+	}
+	for _, t := range own {
+		copy(t.Tensor.F32(), given[t.Name].F32())
 	}
 	o.step = step
 	return nil

@@ -25,9 +25,16 @@ type stepProgram struct {
 	grads         []*tensor.Tensor // in the order of the trainer's parameters
 }
 
-// step returns the program for batches of n, compiling it the first time.
-func (t *Trainer) step(ctx context.Context, n int, images *tensor.Tensor) (*stepProgram, error) {
+// step returns the program for a batch like images, compiling it the first time.
+func (t *Trainer) step(ctx context.Context, images *tensor.Tensor) (*stepProgram, error) {
+	if err := checkInput(t.g.Inputs[0], images); err != nil {
+		return nil, err
+	}
+	n := images.Shape()[0]
 	if p := t.steps[n]; p != nil {
+		if !p.input.Shape().Equal(images.Shape()) {
+			return nil, fmt.Errorf("got input %v, earlier batches of %d were %v", images, n, p.input)
+		}
 		return p, nil
 	}
 	g, err := t.StepGraph(images.Shape())
@@ -56,10 +63,16 @@ func (t *Trainer) StepGraph(shape tensor.Shape) (*ir.Graph, error) {
 	if err := pass.TrainingMode(g, t.opt.BatchNorm, nil); err != nil {
 		return nil, err
 	}
+	b := ir.NewBuilder(g, "loss")
 	outputs := slices.Clone(g.Outputs)
 	outputs[0] = Logits(g)
+	if t.opt.Loss.classifies() && isColumn(outputs[0].Type) {
+		outputs[0] = b.Op(op.Flatten{Axis: 1}, "loss/scores", outputs[0])
+		if err := b.Err(); err != nil {
+			return nil, err
+		}
+	}
 	target := g.AddInput(g.UniqueName("target"), t.opt.Loss.TargetType(outputs[0].Type))
-	b := ir.NewBuilder(g, "loss")
 	build := t.opt.LossFunc
 	if build == nil {
 		build = t.opt.Loss.Func()
@@ -104,6 +117,27 @@ func (t *Trainer) StepGraph(shape tensor.Shape) (*ir.Graph, error) {
 	return g, nil
 }
 
+// isColumn reports whether scores have the shape [N classes 1 …], as
+// convolutional classifiers give them.
+func isColumn(t ir.Type) bool {
+	return t.Rank() > 2 && !slices.ContainsFunc(t.Dims[2:], func(d ir.Dim) bool { return !d.IsOne() })
+}
+
+// checkInput reports what a batch of images has that the input does not take;
+// shapes that are wrong beyond the batch axis are left to Specialize.
+func checkInput(v *ir.Value, images *tensor.Tensor) error {
+	if v.Type.DType != images.DType() {
+		return fmt.Errorf("input %q takes %v, got %v", v.Name, v.Type, images)
+	}
+	if images.Rank() == 0 || v.Type.Rank() == 0 {
+		return fmt.Errorf("input %q: got %v, want %v with a batch axis", v.Name, images, v.Type)
+	}
+	if n, fixed := v.Type.Dims[0].Known(); fixed && n != images.Shape()[0] {
+		return fmt.Errorf("input %q has a fixed batch of %d, got a batch of %d: set the batch size to %d, or export the model with a free batch axis", v.Name, n, images.Shape()[0], n)
+	}
+	return nil
+}
+
 // Logits returns the first output, or, if that is a softmax over the classes,
 // what the softmax is taken of.
 func Logits(g *ir.Graph) *ir.Value {
@@ -116,14 +150,16 @@ func Logits(g *ir.Graph) *ir.Value {
 	return v
 }
 
-// Evaluate measures a classifier on a data set. programs caches compiled
-// graphs by batch size; the caller closes them.
+// Evaluate measures a classifier on a data set; the loss is cross-entropy,
+// whatever the model is trained with. programs caches compiled graphs by batch
+// size; the caller closes them.
 func Evaluate(ctx context.Context, g *ir.Graph, programs map[int]engine.Program, backend engine.Backend, opt Options, l *data.Loader) (Metrics, error) {
 	if len(g.Inputs) != 1 {
 		return Metrics{}, fmt.Errorf("got a model with %d inputs, evaluation feeds one", len(g.Inputs))
 	}
 	logits := Logits(g)
 	var c Classification
+	sums := Position{}
 	meter := newMeter(l.Len(), opt.Progress)
 	var lp []float32
 	for b, err := range l.Batches(ctx, 0) {
@@ -133,7 +169,7 @@ func Evaluate(ctx context.Context, g *ir.Graph, programs map[int]engine.Program,
 		n := b.Len()
 		p := programs[n]
 		if p == nil {
-			if p, err = compileFor(ctx, g, logits, backend, opt, b.Images.Shape()); err != nil {
+			if p, err = compileFor(ctx, g, logits, backend, opt, b.Images); err != nil {
 				return Metrics{}, err
 			}
 			programs[n] = p
@@ -143,30 +179,21 @@ func Evaluate(ctx context.Context, g *ir.Graph, programs map[int]engine.Program,
 			return Metrics{}, err
 		}
 		scores := p.Output(0)
-		if scores.Rank() > 2 { // [N C 1 1]
-			scores = scores.Reshape(n, scores.Len()/n)
-		}
-		if scores.Rank() != 2 {
-			return Metrics{}, fmt.Errorf("output %q has shape %v, accuracy needs [N classes]", logits.Name, scores.Shape())
-		}
-		k := scores.Shape()[1]
 		if len(lp) < scores.Len() {
 			lp = make([]float32, scores.Len())
 		}
-		norm.LogSoftmax(lp[:scores.Len()], scores.F32(), k)
-		loss := 0.0
-		for i, y := range b.Labels.I64() {
-			if y < 0 {
-				return Metrics{}, fmt.Errorf("sample %d has no label", b.Indices[i])
-			}
-			if int(y) < k {
-				loss -= float64(lp[i*k+int(y)])
-			}
-		}
-		if err := c.Add(scores, b.Labels, n, loss/float64(n)); err != nil {
+		loss, err := crossEntropy(lp, scores, b)
+		if err != nil {
 			return Metrics{}, err
 		}
-		meter.add(Result{Loss: loss / float64(n), Correct: countCorrect(scores, b.Labels), Samples: n}, Progress{Phase: "eval", Step: b.Index + 1, Steps: l.Len()})
+		if scores.Rank() > 2 {
+			scores = scores.Reshape(n, scores.Len()/n)
+		}
+		if err := c.Add(scores, b.Labels, n, loss); err != nil {
+			return Metrics{}, err
+		}
+		sums.add(Result{Loss: loss, Correct: c.top1 - sums.Correct, Samples: n})
+		meter.report(n, sums, Progress{Phase: "eval", Step: b.Index + 1, Steps: l.Len()})
 	}
 	if c.n == 0 {
 		return Metrics{}, errors.New("the data set is empty")
@@ -174,12 +201,36 @@ func Evaluate(ctx context.Context, g *ir.Graph, programs map[int]engine.Program,
 	return c.Metrics(), ctx.Err()
 }
 
-func compileFor(ctx context.Context, g *ir.Graph, out *ir.Value, backend engine.Backend, opt Options, shape tensor.Shape) (engine.Program, error) {
-	s, err := g.Specialize(map[string][]int{g.Inputs[0].Name: shape})
+// crossEntropy returns the mean loss of scores [N, classes]; lp is scratch.
+func crossEntropy(lp []float32, scores *tensor.Tensor, b *data.Batch) (float64, error) {
+	n := b.Len()
+	k := scores.Len() / n
+	norm.LogSoftmax(lp[:scores.Len()], scores.F32(), k)
+	loss := 0.0
+	for i, y := range b.Labels.I64() {
+		if y < 0 {
+			return 0, fmt.Errorf("sample %d has no label; accuracy needs a data set with labels", b.Indices[i])
+		}
+		if y >= int64(k) {
+			return 0, fmt.Errorf("sample %d has label %d, the model's output has %d classes (0 to %d)", b.Indices[i], y, k, k-1)
+		}
+		loss -= float64(lp[i*k+int(y)])
+	}
+	return loss / float64(n), nil
+}
+
+func compileFor(ctx context.Context, g *ir.Graph, out *ir.Value, backend engine.Backend, opt Options, images *tensor.Tensor) (engine.Program, error) {
+	if err := checkInput(g.Inputs[0], images); err != nil {
+		return nil, err
+	}
+	s, err := g.Specialize(map[string][]int{g.Inputs[0].Name: images.Shape()})
 	if err != nil {
 		return nil, err
 	}
 	s.Outputs = []*ir.Value{s.Value(out.Name)}
+	if t := s.Outputs[0].Type; t.DType != tensor.Float32 || t.Rank() != 2 && !isColumn(t) || !t.Dims[0].Equal(ir.Len(images.Shape()[0])) {
+		return nil, fmt.Errorf("output %q is %v for %d samples, accuracy needs scores, float32[N classes]", out.Name, t, images.Shape()[0])
+	}
 	s.Prune()
 	return backend.Compile(ctx, s, engine.Options{Threads: opt.Threads, Logger: opt.Logger})
 }
@@ -193,44 +244,31 @@ func CloseAll(programs map[int]engine.Program) error {
 	return errors.Join(errs...)
 }
 
-// meter averages results and reports progress.
+// meter reports progress with speed and time left.
 type meter struct {
-	report        func(Progress)
-	steps, done   int
-	start         time.Time
-	loss          float64
-	correct, seen int
-	timed         int // samples since start
+	f           func(Progress)
+	steps, done int
+	start       time.Time
+	timed       int // samples since start
 }
 
-func newMeter(steps int, report func(Progress)) *meter {
-	return &meter{report: report, steps: steps, start: time.Now()}
-}
+func newMeter(steps int, f func(Progress)) *meter { return &meter{f: f, steps: steps} }
 
-func (m *meter) add(r Result, p Progress) {
-	m.done++
-	m.loss += r.Loss * float64(r.Samples)
-	m.correct += r.Correct
-	m.seen += r.Samples
-	if m.report == nil {
+// report is called after each step of n samples; sums are those of the epoch.
+func (m *meter) report(n int, sums Position, p Progress) {
+	if m.f == nil {
 		return
 	}
-	if m.done == 1 { // compiling is not part of the rate
+	if m.done++; m.done == 1 { // compiling is not part of the rate
 		m.start = time.Now()
 	} else {
-		m.timed += r.Samples
+		m.timed += n
 		if s := time.Since(m.start).Seconds(); s > 0 {
 			p.ImagesPerSecond = float64(m.timed) / s
 			p.Remaining = time.Duration(s / float64(m.done-1) * float64(m.steps-m.done) * float64(time.Second))
 		}
 	}
-	p.Loss, p.Top1 = m.loss/float64(m.seen), 100*float64(m.correct)/float64(m.seen)
-	m.report(p)
-}
-
-func (m *meter) metrics() Metrics {
-	if m.seen == 0 {
-		return Metrics{}
-	}
-	return Metrics{Samples: m.seen, Loss: m.loss / float64(m.seen), Top1: 100 * float64(m.correct) / float64(m.seen)}
+	mean := sums.Metrics()
+	p.Loss, p.Top1 = mean.Loss, mean.Top1
+	m.f(p)
 }

@@ -53,11 +53,17 @@ func (o ScheduleOptions) Validate() error {
 	if !(o.LR > 0) || math.IsInf(o.LR, 0) {
 		errs = append(errs, fmt.Errorf("base_lr: got %g, want above 0", o.LR))
 	}
-	if o.Gamma < 0 || o.StepSize < 0 || o.Power < 0 || o.MinLR < 0 || o.WarmupEpochs < 0 || o.Patience < 0 || o.Cooldown < 0 {
-		errs = append(errs, errors.New("schedule: gamma, step, power, min_lr, warmup_epochs, patience and cooldown must not be negative"))
+	for _, f := range []struct {
+		key string
+		v   float64
+	}{{"gamma", o.Gamma}, {"step", o.StepSize}, {"power", o.Power}, {"min_lr", o.MinLR}, {"threshold", o.Threshold}, {"patience", float64(o.Patience)},
+		{"cooldown", float64(o.Cooldown)}, {"warmup_epochs", o.WarmupEpochs}, {"warmup_factor", o.WarmupFactor}} {
+		if !(f.v >= 0) {
+			errs = append(errs, fmt.Errorf("%s: got %g, want 0 or more", f.key, f.v))
+		}
 	}
 	if o.Type == "multistep" && len(o.Steps) == 0 {
-		errs = append(errs, errors.New("multistep schedule needs steps"))
+		errs = append(errs, errors.New("steps: got none, a multistep schedule needs the epochs at which the rate falls"))
 	}
 	if !slices.IsSorted(o.Steps) {
 		errs = append(errs, fmt.Errorf("steps: got %v, want ascending epochs", o.Steps))
@@ -65,14 +71,14 @@ func (o ScheduleOptions) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Schedule computes learning rates. Its exported fields are the state that a
-// checkpoint keeps.
+// Schedule computes learning rates. Its exported fields are the state of plateau
+// that a checkpoint keeps.
 type Schedule struct {
 	opt ScheduleOptions
 
-	Factor   float64 `json:"factor"` // of plateau
-	Best     float64 `json:"best"`
-	Bad      int     `json:"bad"`
+	Factor   float64 `json:"factor"` // on the base rate
+	Best     float64 `json:"best"`   // metric
+	Bad      int     `json:"bad"`    // epochs since the metric last rose
 	Cooldown int     `json:"cooldown"`
 }
 

@@ -56,7 +56,7 @@ func (o Options) Validate() error {
 	if o.Accumulate < 0 {
 		errs = append(errs, fmt.Errorf("accumulate: got %d, want 1 or more", o.Accumulate))
 	}
-	if o.ClipNorm < 0 || o.ClipValue < 0 {
+	if !(o.ClipNorm >= 0 && o.ClipValue >= 0) {
 		errs = append(errs, fmt.Errorf("gradient clipping: got norm %g and value %g, want 0 or more", o.ClipNorm, o.ClipValue))
 	}
 	return errors.Join(errs...)
@@ -91,9 +91,6 @@ type Trainer struct {
 	sums      []*tensor.Tensor // of accumulated gradients
 	squares   []float64
 	pending   int // batches accumulated since the last update
-
-	left  int // steps until after is called
-	after func()
 }
 
 // New returns a trainer of g's parameters. g is not changed; its inputs may
@@ -156,33 +153,58 @@ type Result struct {
 	Samples int
 }
 
+// ErrDiverged is wrapped by the error of a step whose loss is not finite. The
+// parameters are then those of the step before.
+var ErrDiverged = errors.New("training diverged")
+
 // Step runs forward and backward over a batch and, every Accumulate batches,
 // updates the parameters. epoch is fractional and chooses the learning rate.
+//
+// Losses of which the target is shaped like the output get labels as one-hot
+// rows; kl, which needs a teacher's scores, is for StepTensors.
 func (t *Trainer) Step(ctx context.Context, b *data.Batch, epoch float64) (Result, error) {
-	return t.StepTensors(ctx, b.Images, b.Labels, epoch)
+	p, err := t.step(ctx, b.Images)
+	if err != nil {
+		return Result{}, err
+	}
+	target := b.Labels
+	if t.opt.LossFunc == nil && !t.opt.Loss.classifies() {
+		if target, err = t.opt.Loss.oneHot(b.Labels, p.target.Shape()); err != nil {
+			return Result{}, err
+		}
+	}
+	return t.run(ctx, p, b.Images, target, b.Labels, epoch)
 }
 
 // StepTensors is Step for inputs and targets of the caller's making.
 func (t *Trainer) StepTensors(ctx context.Context, images, target *tensor.Tensor, epoch float64) (Result, error) {
-	n := images.Shape()[0]
-	p, err := t.step(ctx, n, images)
+	p, err := t.step(ctx, images)
 	if err != nil {
 		return Result{}, err
 	}
-	if !p.input.Shape().Equal(images.Shape()) || p.target.DType() != target.DType() || p.target.Len() != target.Len() {
-		return Result{}, fmt.Errorf("got input %v and target %v, the model takes %v and %v", images, target, p.input, p.target)
+	var labels *tensor.Tensor
+	if t.opt.Loss.classifies() {
+		labels = target
+	}
+	return t.run(ctx, p, images, target, labels, epoch)
+}
+
+// run is one step. labels, which may be nil, say what is correct.
+func (t *Trainer) run(ctx context.Context, p *stepProgram, images, target, labels *tensor.Tensor, epoch float64) (Result, error) {
+	if p.target.DType() != target.DType() || p.target.Len() != target.Len() {
+		return Result{}, fmt.Errorf("got target %v, the loss takes %v", target, p.target)
 	}
 	p.input.CopyFrom(images)
-	p.target.CopyFrom(target)
+	p.target.CopyFrom(target.Reshape(p.target.Shape()...))
 	if err := p.prog.Run(ctx); err != nil {
 		return Result{}, err
 	}
-	r := Result{Loss: float64(p.prog.Output(0).F32()[0]), Samples: n}
+	r := Result{Loss: float64(p.prog.Output(0).F32()[0]), Samples: images.Shape()[0]}
 	if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
-		return r, fmt.Errorf("the loss is %v: lower the learning rate, or clip gradients", r.Loss)
+		return r, fmt.Errorf("%w: the loss is %v; lower the learning rate, warm up, or clip gradients", ErrDiverged, r.Loss)
 	}
-	if t.opt.Loss.classifies() {
-		r.Correct = countCorrect(p.prog.Output(1), target)
+	if scores := p.prog.Output(1); labels != nil && scores.Len()%labels.Len() == 0 {
+		r.Correct = countCorrect(scores, labels)
 	}
 	grads := p.grads
 	accumulate := max(1, t.opt.Accumulate)
@@ -215,6 +237,11 @@ func (t *Trainer) update(grads []*tensor.Tensor, epoch float64, scale float32) {
 		t.optimizer.params[i].Grad = grads[i]
 	}
 	t.optimizer.Step(t.schedule.LR(epoch), scale)
+	t.drop()
+}
+
+// drop forgets gradients accumulated since the last update.
+func (t *Trainer) drop() {
 	t.pending = 0
 	for _, s := range t.sums {
 		clear(s.F32())
@@ -254,8 +281,9 @@ func (t *Trainer) add(grads []*tensor.Tensor) {
 	})
 }
 
+// countCorrect counts the rows of scores that are largest at their label.
 func countCorrect(scores, labels *tensor.Tensor) int {
-	k := scores.Shape()[len(scores.Shape())-1]
+	k := scores.Len() / labels.Len()
 	s, n := scores.F32(), 0
 	for i, l := range labels.I64() {
 		if reduce.ArgMax(s[i*k:][:k]) == int(l) {
@@ -265,39 +293,95 @@ func countCorrect(scores, labels *tensor.Tensor) int {
 	return n
 }
 
-// Epoch trains on the batches of one epoch, from batch first on. It calls the
-// hook's EpochStep unless it goes on in the middle. Cancelling ctx stops after
-// the current step; done is the number of steps that took effect, so a
-// checkpoint made then resumes at first = done.
-func (t *Trainer) Epoch(ctx context.Context, l *data.Loader, epoch, first int) (m Metrics, done int, err error) {
-	if t.hook != nil && first == 0 {
+// Position is a place in training and what the epoch measured up to there. With
+// the parameters, the states and the optimizer's state of that moment it is all
+// that [Trainer.EpochFrom] needs to go on.
+type Position struct {
+	Epoch int `json:"epoch"`
+	Step  int `json:"step"` // batches of Epoch that are done
+
+	Loss    float64 `json:"loss"` // sum over their samples
+	Correct int     `json:"correct"`
+	Samples int     `json:"samples"`
+}
+
+func (p *Position) add(r Result) {
+	p.Step++
+	p.Loss += r.Loss * float64(r.Samples)
+	p.Correct += r.Correct
+	p.Samples += r.Samples
+}
+
+// Metrics returns the means of the epoch so far.
+func (p *Position) Metrics() Metrics {
+	if p.Samples == 0 {
+		return Metrics{}
+	}
+	n := float64(p.Samples)
+	return Metrics{Samples: p.Samples, Loss: p.Loss / n, Top1: 100 * float64(p.Correct) / n}
+}
+
+// Epoch trains on the batches of one epoch, from the first on. It calls the
+// hook's EpochStep before. Cancelling ctx stops after the current step.
+func (t *Trainer) Epoch(ctx context.Context, l *data.Loader, epoch int) (Metrics, error) {
+	at := Position{Epoch: epoch}
+	err := t.EpochFrom(ctx, l, &at, nil)
+	return at.Metrics(), err
+}
+
+// EpochFrom trains on what is left of an epoch. After each update it moves at,
+// which so is always a place to go on from, and calls each, if given, which may
+// save the state and whose error ends the epoch. The hook's EpochStep is called
+// at step 0 only.
+//
+// Cancelling ctx stops after an update, and not between EpochStep and the first
+// one. The error is then that of ctx; it is nil if the epoch ended anyway.
+func (t *Trainer) EpochFrom(ctx context.Context, l *data.Loader, at *Position, each func() error) error {
+	steps := l.Len()
+	if err := ctx.Err(); err != nil && at.Step < steps {
+		return err
+	}
+	if t.hook != nil && at.Step == 0 {
 		t.hook.EpochStep()
 	}
-	steps := l.Len()
-	done = first
-	meter := newMeter(steps-first, t.opt.Progress)
-	for b, err := range l.BatchesFrom(context.WithoutCancel(ctx), epoch, first) {
-		if err == nil && t.pending == 0 { // gradients accumulated so far would be lost
+	t.drop()
+	now, began := *at, at.Step == 0
+	meter := newMeter(steps-at.Step, t.opt.Progress)
+	epoch := func() float64 { return float64(now.Epoch) + float64(now.Step)/float64(steps) }
+	moved := func() error {
+		*at, began = now, false
+		if each == nil {
+			return nil
+		}
+		return each()
+	}
+	run := context.WithoutCancel(ctx)
+	last := epoch()
+	for b, err := range l.BatchesFrom(run, now.Epoch, now.Step) {
+		if err == nil && t.pending == 0 && !began {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return meter.metrics(), done, err
+			return err
 		}
-		at := float64(epoch) + float64(done)/float64(steps)
-		r, err := t.Step(context.WithoutCancel(ctx), b, at)
+		last = epoch()
+		r, err := t.Step(run, b, last)
 		if err != nil {
-			return meter.metrics(), done, fmt.Errorf("epoch %d, step %d: %w", epoch, done, err)
+			return fmt.Errorf("epoch %d, step %d: %w", now.Epoch+1, now.Step+1, err)
 		}
-		done++
-		if t.left--; t.left == 0 && t.after != nil {
-			t.after()
+		now.add(r)
+		meter.report(r.Samples, now, Progress{Phase: "train", Epoch: now.Epoch, Step: now.Step, Steps: steps, LR: t.schedule.LR(last)})
+		if t.pending == 0 {
+			if err := moved(); err != nil {
+				return err
+			}
 		}
-		meter.add(r, Progress{Phase: "train", Epoch: epoch, Step: done, Steps: steps, LR: t.schedule.LR(at)})
 	}
 	if t.pending > 0 {
-		t.update(t.sums, float64(epoch+1), 1/float32(t.pending))
+		t.update(t.sums, last, 1/float32(t.pending))
+		return moved()
 	}
-	return meter.metrics(), done, ctx.Err()
+	return nil
 }
 
 // Evaluate runs the model without updates and measures it.
@@ -314,11 +398,4 @@ func (t *Trainer) OptimizerState() (step int, tensors []NamedTensor) { return t.
 // LoadOptimizerState restores it.
 func (t *Trainer) LoadOptimizerState(step int, tensors []NamedTensor) error {
 	return t.optimizer.LoadState(step, tensors)
-}
-
-// AfterSteps arranges for f to be called once, when n more steps are done.
-// Calling the result takes the arrangement back.
-func (t *Trainer) AfterSteps(n int, f func()) (cancel func()) {
-	t.left, t.after = n, f
-	return func() { t.after = nil }
 }

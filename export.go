@@ -1,0 +1,75 @@
+package nncf
+
+import (
+	"fmt"
+
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/onnx"
+	"github.com/go-nncf/nncf/pass"
+	"github.com/go-nncf/nncf/rewrite"
+)
+
+// Forms of exported quantizers.
+const (
+	QDQ          = "qdq"          // pairs of QuantizeLinear and DequantizeLinear
+	FakeQuantize = "fakequantize" // OpenVINO's operator
+)
+
+// ExportOptions choose the form of an exported model. The zero value writes
+// QDQ in the model's own opset.
+type ExportOptions struct {
+	// Format is [QDQ], the default, or [FakeQuantize]. Models without quantizers
+	// are the same in both.
+	Format string
+	Opset  int // 0 keeps the model's, at least 13
+}
+
+// Validate reports an unknown format.
+func (o ExportOptions) Validate() error {
+	switch o.Format {
+	case "", QDQ, FakeQuantize:
+		return nil
+	}
+	return fmt.Errorf("export format: got %q, want %s or %s", o.Format, QDQ, FakeQuantize)
+}
+
+// Export writes the compressed model as ONNX, without what only training needs,
+// with batch normalization folded into the quantized weights. The file appears
+// at once, whole. The model stays as it is and can be trained on.
+func (c *Compressed) Export(path string, o ExportOptions) error {
+	g, err := c.exported(o)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return save(path, g, o)
+}
+
+// exported returns the graph that Export writes.
+func (c *Compressed) exported(o ExportOptions) (*ir.Graph, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	g, t := c.Graph.Clone(), &rewrite.Trace{}
+	if err := c.Strip(g, t); err != nil {
+		return nil, err
+	}
+	if err := pass.FoldBatchNorm(g, t); err != nil {
+		return nil, err
+	}
+	if o.Format == FakeQuantize {
+		return g, pass.ToFakeQuantize(g, t)
+	}
+	return g, pass.ToQDQ(g, t)
+}
+
+// Export writes the model as ONNX, as it is; the format plays no part.
+func (m *Model) Export(path string, o ExportOptions) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	return save(path, m.Graph, o)
+}
+
+func save(path string, g *ir.Graph, o ExportOptions) error {
+	return onnx.Save(path, g, onnx.Options{Opset: o.Opset, Producer: "nncf"})
+}
