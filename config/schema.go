@@ -70,7 +70,7 @@ func checkScope(v any) error {
 func (s schema) lookup(url string) schemaNode {
 	_, fragment, _ := strings.Cut(url, "#")
 	n := any(map[string]any(s.root))
-	for _, token := range strings.Split(strings.TrimPrefix(fragment, "/"), "/") {
+	for token := range strings.SplitSeq(strings.TrimPrefix(fragment, "/"), "/") {
 		if token == "" {
 			continue
 		}

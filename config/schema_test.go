@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -74,9 +75,7 @@ func tags(typ reflect.Type) map[string]reflect.Type {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous:
-			for k, v := range tags(f.Type) {
-				m[k] = v
-			}
+			maps.Copy(m, tags(f.Type))
 		case f.IsExported() && name != "" && name != "-":
 			m[name] = f.Type
 		}

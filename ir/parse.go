@@ -232,7 +232,7 @@ func (r *parser) typ() (Type, error) {
 		return Type{}, err
 	}
 	t := Type{DType: d, Dims: []Dim{}}
-	for _, f := range strings.Fields(r.rest[open+1 : end]) {
+	for f := range strings.FieldsSeq(r.rest[open+1 : end]) {
 		dim, err := ParseDim(f)
 		if err != nil {
 			return Type{}, err

@@ -59,7 +59,7 @@ func read(t *testing.T, text string) *ir.Graph {
 		}
 		name := strings.Trim(m[1], `"`)
 		var shape []int
-		for _, f := range strings.Fields(m[3]) {
+		for f := range strings.FieldsSeq(m[3]) {
 			n := 0
 			fmt.Sscan(f, &n)
 			shape = append(shape, n)
@@ -102,7 +102,7 @@ func TestGolden(t *testing.T) {
 			g := read(t, string(a.Files[0].Data))
 			before := g.Clone()
 			var trace rewrite.Trace
-			for _, name := range strings.Fields(run) {
+			for name := range strings.FieldsSeq(run) {
 				f := passes[name]
 				if f == nil {
 					t.Fatalf("no pass %q", name)

@@ -2,6 +2,7 @@ package pass
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
@@ -79,12 +80,7 @@ func bypass(p *rewrite.Patch, old, v *ir.Value) bool {
 }
 
 func isOutput(g *ir.Graph, v *ir.Value) bool {
-	for _, o := range g.Outputs {
-		if o == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(g.Outputs, v)
 }
 
 // onlyUse returns the one consumer of v; ok is false if there are several, or

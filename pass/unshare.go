@@ -1,6 +1,8 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
 )
@@ -53,12 +55,7 @@ func unshare(g *ir.Graph, t *rewrite.Trace) error {
 // isTrainedUse reports whether the consumer would train the value, or keep
 // statistics in it.
 func isTrainedUse(u ir.Use) bool {
-	for _, port := range trainedPorts(u.Node) {
-		if port == u.Port {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(trainedPorts(u.Node), u.Port)
 }
 
 // tied reports whether two uses of v mean one tensor.

@@ -1,6 +1,8 @@
 package native
 
 import (
+	"slices"
+
 	"github.com/go-nncf/nncf/internal/kernel/quant"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -61,10 +63,8 @@ func sameConstant(a, b *ir.Value) bool {
 
 // isBorder reports whether the value leaves the graph.
 func (c *compiler) isBorder(v *ir.Value) bool {
-	for _, o := range c.g.Outputs {
-		if o == v {
-			return true
-		}
+	if slices.Contains(c.g.Outputs, v) {
+		return true
 	}
 	for _, a := range c.g.Assigns {
 		if a.Src == v {
