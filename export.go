@@ -71,5 +71,11 @@ func (m *Model) Export(path string, o ExportOptions) error {
 }
 
 func save(path string, g *ir.Graph, o ExportOptions) error {
+	if o.Opset != 0 { // operators that the opset lacks are spelled out
+		g = g.Clone()
+		if err := pass.ForOpset(g, o.Opset, nil); err != nil {
+			return err
+		}
+	}
 	return onnx.Save(path, g, onnx.Options{Opset: o.Opset, Producer: "nncf"})
 }

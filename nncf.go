@@ -45,8 +45,10 @@ func Read(b []byte) (*Model, error) {
 
 func newModel(g *ir.Graph) (*Model, error) {
 	m := &Model{Graph: g, Trace: &rewrite.Trace{}}
-	if err := pass.Canonicalize(g, m.Trace); err != nil {
-		return nil, err
+	for _, p := range []func(*ir.Graph, *rewrite.Trace) error{pass.InferenceMode, pass.Canonicalize} {
+		if err := p(g, m.Trace); err != nil {
+			return nil, err
+		}
 	}
 	if err := pass.MarkTrainable(g, m.Trace); err != nil {
 		return nil, err
