@@ -7,7 +7,8 @@ import (
 )
 
 // nearest returns the candidate with the smallest edit distance to a word, if
-// it is near enough to be meant: within a third of the word's length.
+// it is near enough to be meant: within a third of the word's length, or with
+// the same beginning.
 func nearest(word string, candidates []string) string {
 	if len(word) > 64 {
 		return ""
@@ -18,10 +19,19 @@ func nearest(word string, candidates []string) string {
 			best, least = c, d
 		}
 	}
-	if least > max(1, (len(word)+1)/3) {
-		return ""
+	if least <= max(1, (len(word)+1)/3) {
+		return best
 	}
-	return best
+	for _, c := range candidates {
+		n := 0
+		for n < min(len(c), len(word)) && c[n] == word[n] {
+			n++
+		}
+		if n >= 4 && 3*n >= 2*len(word) {
+			return c
+		}
+	}
+	return ""
 }
 
 // distance is the optimal string alignment distance: insertions, deletions,

@@ -61,7 +61,7 @@ func (p *progress) report(s train.Progress) {
 // bar is one line of at most so many columns; the bar itself gives way first.
 func bar(columns int, what string, step, steps int, stats string) string {
 	count := fmt.Sprintf("%d/%d", step, steps)
-	width := min(24, columns-len(what)-len(count)-len(stats)-7)
+	width := min(24, columns-max(8, len(what))-len(count)-len(stats)-7)
 	line := fmt.Sprintf("%-8s %s  %s", what, count, stats)
 	if width >= 4 {
 		n := width * step / max(1, steps)
