@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-nncf/nncf/internal/par"
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // A chain computes elementwise operators, and sums over their operands, by
@@ -16,6 +17,10 @@ import (
 //	elements   [ task 0          | task 1          | …        ]   fixed by the shape
 //	task       [ tile | tile | … ]                                 run by one worker
 //	tile       link 0 ─▶ link 1 ─▶ link 2                          in the first-level cache
+//
+// Tiles are float32. Operands of other element types are converted as tiles are
+// read and stored; truth values are 0 and 1, so conditions that only their own
+// chain reads never become bytes.
 //
 // All operands have the same number of elements in the same order. Tiles start
 // at multiples of the number of channels of channels-last values (of the last
@@ -108,31 +113,40 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 	length, tasks := chainTasks(ch.n, ch.unit)
 	step := roundUnit(tileLen, ch.unit)
 	type operand struct {
-		mem  []float32 // nil: the tile of link from
+		mem  []float32                   // nil: the tile of link from, or load
+		load func(dst []float32, lo int) // nil unless memory holds another element type
 		from int
 	}
 	type bound struct {
-		run tileFunc
-		in  []operand
-		out []float32 // nil: own tile, or a sum
-		sum bool
+		run   tileFunc
+		in    []operand
+		out   []float32 // nil: own tile, or a sum
+		store func(src []float32, lo int)
+		sum   bool
 	}
 	made := map[*slot]int{}
 	links := make([]bound, len(ch.links))
 	for i, l := range ch.links {
 		b := &links[i]
 		for _, s := range l.in {
-			if from, ok := made[s]; ok {
+			switch from, ok := made[s]; {
+			case ok:
 				b.in = append(b.in, operand{from: from})
-			} else {
+			case s.dtype == tensor.Float32:
 				b.in = append(b.in, operand{mem: s.f32()})
+			default:
+				b.in = append(b.in, operand{load: loader(s.data)})
 			}
 		}
 		b.sum = l.out == nil
 		if l.out != nil {
 			made[l.out] = i
 			if stored[l.out] {
-				b.out = l.out.f32()
+				if l.out.dtype == tensor.Float32 {
+					b.out = l.out.f32()
+				} else {
+					b.store = storer(l.out.data)
+				}
 			}
 		}
 		b.run = l.bind()
@@ -142,17 +156,25 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 		tiles [][]float32 // by link: where its result is now
 		own   [][]float32
 		src   [][]float32
+		read  [][][]float32 // by link and operand: where load puts a tile
 	}
 	ws := make([]workspace, c.workers)
 	for w := range ws {
 		ws[w].tiles = make([][]float32, len(links))
 		ws[w].own = make([][]float32, len(links))
+		ws[w].read = make([][][]float32, len(links))
 		most := 0
 		for i, b := range links {
 			if b.out == nil && !b.sum {
 				ws[w].own[i] = make([]float32, step)
 			}
 			most = max(most, len(b.in))
+			ws[w].read[i] = make([][]float32, len(b.in))
+			for k, o := range b.in {
+				if o.load != nil {
+					ws[w].read[i][k] = make([]float32, step)
+				}
+			}
 		}
 		ws[w].src = make([][]float32, most)
 	}
@@ -165,9 +187,13 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 				b := &links[i]
 				src := w.src[:len(b.in)]
 				for k, o := range b.in {
-					if o.mem != nil {
+					switch {
+					case o.mem != nil:
 						src[k] = o.mem[lo:hi]
-					} else {
+					case o.load != nil:
+						src[k] = w.read[i][k][:hi-lo]
+						o.load(src[k], lo)
+					default:
 						src[k] = w.tiles[o.from]
 					}
 				}
@@ -180,6 +206,9 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 				}
 				w.tiles[i] = dst
 				b.run(tile{task: t, lo: lo, first: lo == t*length}, dst, src)
+				if b.store != nil {
+					b.store(dst, lo)
+				}
 			}
 		}
 	}

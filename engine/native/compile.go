@@ -195,11 +195,10 @@ func (c *compiler) fixed(v *ir.Value, o order, t *tensor.Tensor) *slot {
 
 // fresh makes a slot with memory of its own that is not (yet) the value's home.
 func (c *compiler) fresh(v *ir.Value, o order) *slot {
-	s := &slot{value: v, order: o, shape: v.Type.MustShape(), dtype: v.Type.DType}
-	s.buf = &plan.Buffer{Size: s.shape.Numel() * elemSize(s.dtype)}
-	c.all = append(c.all, s)
-	return s
+	return c.span(v, v.Type.MustShape(), v.Type.DType, o)
 }
+
+func newBuffer(bytes int) *plan.Buffer { return &plan.Buffer{Size: bytes} }
 
 // out makes the slot that the value's producer writes, in order o.
 func (c *compiler) out(v *ir.Value, o order) *slot { return c.settle(v, c.fresh(v, o)) }
@@ -300,7 +299,7 @@ func (c *compiler) live() []*plan.Buffer {
 
 // temp reserves n float32 that live during the steps it is passed to.
 func (c *compiler) temp(n int) *temp {
-	t := &temp{buf: &plan.Buffer{Size: 4 * n}}
+	t := &temp{buf: newBuffer(4 * n)}
 	c.scratch = append(c.scratch, t)
 	return t
 }

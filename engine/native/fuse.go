@@ -55,9 +55,22 @@ func (c *compiler) aliases(s *slot) []*slot {
 
 // joinable reports whether b may run tile by tile together with a, the step
 // before it: both stream the same elements, so what b reads of a's results is
-// always in the tile at hand.
+// always in the tile at hand. Small operands are read as a whole, so a must not
+// compute them.
 func joinable(a, b *step) bool {
-	return a.chain != nil && b.chain != nil && a.chain.n == b.chain.n && a.chain.unit == b.chain.unit
+	if a.chain == nil || b.chain == nil || a.chain.n != b.chain.n || a.chain.unit != b.chain.unit {
+		return false
+	}
+	for _, l := range b.chain.links {
+		for _, s := range l.also {
+			for _, m := range a.chain.links {
+				if m.out != nil && (m.out == s || m.out.buf != nil && m.out.buf == s.buf) {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
 
 // join appends b's links to a. What b reads from a is no longer read from memory.

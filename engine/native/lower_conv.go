@@ -1,7 +1,7 @@
 package native
 
 import (
-	"errors"
+	"fmt"
 
 	"github.com/go-nncf/nncf/internal/kernel/conv"
 	"github.com/go-nncf/nncf/ir"
@@ -9,20 +9,24 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// geometry2D returns the geometry of a convolution with one or two spatial
+// geometryOf returns the geometry of a convolution with one to three spatial
 // axes over x, whose forward weights are ws.
-func geometry2D(xs, ws tensor.Shape, groups int, w op.Window) (conv.Geometry, error) {
+func geometryOf(xs, ws tensor.Shape, groups int, w op.Window) (conv.Geometry, error) {
 	g := conv.Geometry{N: xs[0], H: 1, IC: xs[1], OC: ws[0], KH: 1, StrideH: 1, DilationH: 1, Groups: groups}
-	switch len(xs) {
-	case 3:
-		g.W, g.KW, g.StrideW, g.DilationW = xs[2], ws[2], w.Strides[0], w.Dilations[0]
-		g.PadL, g.PadR = w.Pads[0], w.Pads[1]
-	case 4:
-		g.H, g.W, g.KH, g.KW = xs[2], xs[3], ws[2], ws[3]
-		g.StrideH, g.StrideW, g.DilationH, g.DilationW = w.Strides[0], w.Strides[1], w.Dilations[0], w.Dilations[1]
-		g.PadT, g.PadL, g.PadB, g.PadR = w.Pads[0], w.Pads[1], w.Pads[2], w.Pads[3]
-	default:
-		return g, errors.New("no kernel for three spatial axes")
+	axes := len(xs) - 2
+	if axes < 1 || axes > 3 {
+		return g, fmt.Errorf("got %d spatial axes, want 1 to 3", axes)
+	}
+	last := len(xs) - 1
+	g.W, g.KW, g.StrideW, g.DilationW = xs[last], ws[last], w.Strides[axes-1], w.Dilations[axes-1]
+	g.PadL, g.PadR = w.Pads[axes-1], w.Pads[2*axes-1]
+	if axes >= 2 {
+		g.H, g.KH, g.StrideH, g.DilationH = xs[last-1], ws[last-1], w.Strides[axes-2], w.Dilations[axes-2]
+		g.PadT, g.PadB = w.Pads[axes-2], w.Pads[2*axes-2]
+	}
+	if axes == 3 {
+		g.D, g.KD, g.StrideD, g.DilationD = xs[2], ws[2], w.Strides[0], w.Dilations[0]
+		g.PadFront, g.PadBack = w.Pads[0], w.Pads[3]
 	}
 	return g, nil
 }
@@ -32,12 +36,15 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.Conv)
 	xv, wv := n.In[0], n.In[1]
 	xs, ws := xv.Type.MustShape(), wv.Type.MustShape()
-	if len(xs) > 4 || xv.Type.DType != tensor.Float32 {
+	if len(xs) > 5 || xv.Type.DType != tensor.Float32 {
 		return lowerReference(c, n)
 	}
-	g, err := geometry2D(xs, ws, o.Groups(), o.Resolved(xs[2:], ws[2:]))
+	g, err := geometryOf(xs, ws, o.Groups(), o.Resolved(xs[2:], ws[2:]))
 	if err != nil {
 		return err
+	}
+	if d, ok := depthwiseOf(g); ok {
+		return c.emitDepthwise(n, d)
 	}
 	p, err := conv.New(g, conv.Options{})
 	if err != nil {
@@ -76,16 +83,19 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.ConvTranspose)
 	dyv, wv := n.In[0], n.In[1]
 	ds, ws := dyv.Type.MustShape(), wv.Type.MustShape()
-	if len(ds) > 4 || dyv.Type.DType != tensor.Float32 {
+	if len(ds) > 5 || dyv.Type.DType != tensor.Float32 {
 		return lowerReference(c, n)
 	}
 	win, _, err := o.Resolved(ds[2:], ws[2:])
 	if err != nil {
 		return err
 	}
-	g, err := geometry2D(n.Out[0].Type.MustShape(), ws, o.Groups(), win)
+	g, err := geometryOf(n.Out[0].Type.MustShape(), ws, o.Groups(), win)
 	if err != nil {
 		return err
+	}
+	if d, ok := depthwiseOf(g); ok {
+		return c.emitDepthwiseTransposed(n, d)
 	}
 	p, err := conv.New(g, conv.Options{})
 	if err != nil {
@@ -123,12 +133,15 @@ func lowerConvGradWeight(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.ConvGradWeight)
 	xv, dyv := n.In[0], n.In[1]
 	xs, ws := xv.Type.MustShape(), n.Out[0].Type.MustShape()
-	if len(xs) > 4 || xv.Type.DType != tensor.Float32 {
+	if len(xs) > 5 || xv.Type.DType != tensor.Float32 {
 		return lowerReference(c, n)
 	}
-	g, err := geometry2D(xs, ws, o.Groups(), o.Resolved(xs[2:], ws[2:]))
+	g, err := geometryOf(xs, ws, o.Groups(), o.Resolved(xs[2:], ws[2:]))
 	if err != nil {
 		return err
+	}
+	if d, ok := depthwiseOf(g); ok {
+		return c.emitDepthwiseGrad(n, d)
 	}
 	p, err := conv.New(g, conv.Options{})
 	if err != nil {

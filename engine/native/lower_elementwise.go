@@ -58,7 +58,7 @@ func lowerBinary(f elementwise.Binary) lowering {
 		a, b := classify(n.In[0], shape), classify(n.In[1], shape)
 		o, ok := c.elementOrder([]operand{a, b})
 		if !ok || a.kind != full && b.kind != full || tooLong(a, shape) || tooLong(b, shape) {
-			return lowerReference(c, n)
+			return c.combine(n, f.String(), func(dst []float32, src [][]float32) { f.Run(dst, src[0], src[1]) })
 		}
 		l := &link{node: n, name: f.String()}
 		left := a.kind != full // the small operand comes first

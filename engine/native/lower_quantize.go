@@ -9,29 +9,104 @@ import (
 	"github.com/go-nncf/nncf/op"
 )
 
-// symmetricGrid fills a grid, one entry per scale repeated to period p, at this
-// point of the run, or at its start if the scale is stored.
-func (c *compiler) symmetricGrid(n *ir.Node, q op.FakeQuantizeSymmetric, scale *ir.Value, p int) *temp {
-	s := c.in(scale, rowMajor)
-	k := s.shape.Numel()
-	buf, raw := c.temp(4*p), c.temp(p)
-	bind := func() func() error {
-		src, g := s.f32(), quant.NewGrid(buf.mem, p)
-		return func() error {
-			period.Expand(raw.mem, src[:k])
+// quantizer is what the lowerings of symmetric and asymmetric fake-quantizers
+// share: how the grid is made of the parameters, and what the sums of the
+// gradient mean for them.
+type quantizer struct {
+	axis   int
+	params []*ir.Value // of equal length, one entry per channel
+	// fill makes the grid of the raw parameters, each repeated to a period.
+	fill func(g quant.Grid, raw [][]float32)
+	// grads writes the gradients of the parameters of channel i.
+	grads func(s quant.Sums, raw, d [][]float32, i int)
+}
+
+func symmetric(q op.FakeQuantizeSymmetric, scale *ir.Value) quantizer {
+	return quantizer{
+		axis: q.Axis, params: []*ir.Value{scale},
+		fill: func(g quant.Grid, raw [][]float32) {
 			if q.LogScale {
-				for i, v := range raw.mem {
-					raw.mem[i] = float32(math.Exp(float64(v)))
+				for i, v := range raw[0] {
+					raw[0][i] = float32(math.Exp(float64(v)))
 				}
 			}
-			g.Symmetric(raw.mem, q.Low, q.High)
+			g.Symmetric(raw[0], q.Low, q.High)
+		},
+		grads: func(s quant.Sums, raw, d [][]float32, i int) {
+			d[0][i] = s.ScaleGrad(raw[0][i], q.Low, q.High, q.ExactSTE)
+		},
+	}
+}
+
+func asymmetric(q op.FakeQuantizeAsymmetric, low, width *ir.Value) quantizer {
+	size := func(width float32) float32 {
+		if q.LogRange {
+			return float32(math.Exp(float64(width)))
+		}
+		return float32(math.Abs(float64(width))) + 1e-16
+	}
+	return quantizer{
+		axis: q.Axis, params: []*ir.Value{low, width},
+		fill: func(g quant.Grid, raw [][]float32) {
+			low, width := raw[0], raw[1]
+			for i := range low {
+				low[i], width[i] = op.TuneRange(low[i], size(width[i]), q.Levels, q.Compatible)
+			}
+			g.Asymmetric(low, width, q.Levels)
+		},
+		grads: func(s quant.Sums, raw, d [][]float32, i int) {
+			raw0, raw1 := raw[0][i], raw[1][i]
+			_, tuned := op.TuneRange(raw0, size(raw1), q.Levels, q.Compatible)
+			low, width := s.RangeGrad(raw1, tuned)
+			if q.LogRange {
+				_, width = s.RangeGrad(1, tuned)
+				width *= size(raw1)
+			}
+			if d[0] != nil {
+				d[0][i] = low
+			}
+			if d[1] != nil {
+				d[1][i] = width
+			}
+		},
+	}
+}
+
+// channels returns the number of entries of the grid.
+func (q quantizer) channels() int { return q.params[0].Type.MustShape().Numel() }
+
+// grid fills a grid, one entry per channel repeated to period p, at this point
+// of the run, or at its start if the parameters are stored.
+func (c *compiler) grid(n *ir.Node, q quantizer, p int) *temp {
+	slots := make([]*slot, len(q.params))
+	raw := make([]*temp, len(q.params))
+	stored := true
+	buf := c.temp(4 * p)
+	temps := []*temp{buf}
+	for i, v := range q.params {
+		slots[i], raw[i] = c.in(v, rowMajor), c.temp(p)
+		temps = append(temps, raw[i])
+		stored = stored && v.IsStored()
+	}
+	k := q.channels()
+	bind := func() func() error {
+		g := quant.NewGrid(buf.mem, p)
+		srcs, mem := make([][]float32, len(slots)), make([][]float32, len(slots))
+		for i, s := range slots {
+			srcs[i], mem[i] = s.f32()[:k], raw[i].mem
+		}
+		return func() error {
+			for i := range srcs {
+				period.Expand(mem[i], srcs[i])
+			}
+			q.fill(g, mem)
 			return nil
 		}
 	}
-	if scale.IsStored() {
-		c.emitFirst("quantizer grid", []*slot{s}, bind, buf, raw)
+	if stored {
+		c.emitFirst("quantizer grid", slots, bind, temps...)
 	} else {
-		c.emit(n, "quantizer grid", []*slot{s}, nil, bind, buf, raw)
+		c.emit(n, "quantizer grid", slots, nil, bind, temps...)
 	}
 	return buf
 }
@@ -56,19 +131,31 @@ func levelsFit(q op.FakeQuantizeSymmetric) bool { return q.Levels == 0 || q.Leve
 
 func lowerFakeQuantizeSymmetric(c *compiler, n *ir.Node) error {
 	q := n.Op.(op.FakeQuantizeSymmetric)
-	xv := n.In[0]
 	if !isFloat(n.In...) || !levelsFit(q) {
 		return lowerReference(c, n)
 	}
-	o, perTensor, tiled, row := channelLayout(xv, q.Axis)
+	return c.emitFakeQuantize(n, symmetric(q, n.In[1]))
+}
+
+func lowerFakeQuantizeAsymmetric(c *compiler, n *ir.Node) error {
+	if !isFloat(n.In...) {
+		return lowerReference(c, n)
+	}
+	return c.emitFakeQuantize(n, asymmetric(n.Op.(op.FakeQuantizeAsymmetric), n.In[1], n.In[2]))
+}
+
+func (c *compiler) emitFakeQuantize(n *ir.Node, q quantizer) error {
+	xv := n.In[0]
+	o, perTensor, tiled, row := channelLayout(xv, q.axis)
+	k := q.channels()
 	if tiled {
 		p := 1
 		x := c.any(xv)
 		if !perTensor {
 			x = c.in(xv, o)
-			p = period.Len(n.In[1].Type.MustShape().Numel())
+			p = period.Len(k)
 		}
-		buf := c.symmetricGrid(n, q, n.In[1], p)
+		buf := c.grid(n, q, p)
 		l := &link{node: n, name: "FakeQuantize", in: []*slot{x}, out: c.out(n.Out[0], x.order), temps: []*temp{buf}}
 		l.bind = func() tileFunc {
 			g := quant.NewGrid(buf.mem, p)
@@ -77,8 +164,7 @@ func lowerFakeQuantizeSymmetric(c *compiler, n *ir.Node) error {
 		c.emitChain(x, l)
 		return nil
 	}
-	k := n.In[1].Type.MustShape().Numel()
-	buf := c.symmetricGrid(n, q, n.In[1], k)
+	buf := c.grid(n, q, k)
 	x, y := c.in(xv, rowMajor), c.out(n.Out[0], rowMajor)
 	rows := x.shape.Numel() / row
 	per := max(1, taskLen/row)
@@ -97,10 +183,23 @@ func lowerFakeQuantizeSymmetricGrad(c *compiler, n *ir.Node) error {
 	if !isFloat(n.In...) || !levelsFit(q) || q.LogScale || n.Output(0) == nil {
 		return lowerReference(c, n)
 	}
-	xv, sv, dyv := n.In[0], n.In[1], n.In[2]
-	scale := c.in(sv, rowMajor)
-	k := scale.shape.Numel()
-	o, perTensor, tiled, row := channelLayout(xv, q.Axis)
+	return c.emitFakeQuantizeGrad(n, symmetric(q, n.In[1]))
+}
+
+func lowerFakeQuantizeAsymmetricGrad(c *compiler, n *ir.Node) error {
+	if !isFloat(n.In...) || n.Output(0) == nil {
+		return lowerReference(c, n)
+	}
+	q := op.FakeQuantizeAsymmetric(n.Op.(op.FakeQuantizeAsymmetricGrad))
+	return c.emitFakeQuantizeGrad(n, asymmetric(q, n.In[1], n.In[2]))
+}
+
+// emitFakeQuantizeGrad runs a straight-through gradient: dx and the sums of each
+// channel in one pass, then the gradients of the parameters from the sums.
+func (c *compiler) emitFakeQuantizeGrad(n *ir.Node, q quantizer) error {
+	xv, dyv := n.In[0], n.In[1+len(q.params)]
+	k := q.channels()
+	o, perTensor, tiled, row := channelLayout(xv, q.axis)
 	var fold func() func() []quant.Sums
 	var parts []*temp
 	if tiled {
@@ -110,7 +209,7 @@ func lowerFakeQuantizeSymmetricGrad(c *compiler, n *ir.Node) error {
 			x = c.in(xv, o)
 			p = period.Len(k)
 		}
-		buf := c.symmetricGrid(n, q, sv, p)
+		buf := c.grid(n, q, p)
 		dy := c.in(dyv, x.order)
 		size := quant.SumsLen(p)
 		_, tasks := chainTasks(x.shape.Numel(), chainUnit(x))
@@ -142,7 +241,7 @@ func lowerFakeQuantizeSymmetricGrad(c *compiler, n *ir.Node) error {
 			}
 		}
 	} else {
-		buf := c.symmetricGrid(n, q, sv, k)
+		buf := c.grid(n, q, k)
 		x, dy, dx := c.in(xv, rowMajor), c.in(dyv, rowMajor), c.out(n.Out[0], rowMajor)
 		rows := x.shape.Numel() / row
 		per := max(1, taskLen/row)
@@ -165,17 +264,32 @@ func lowerFakeQuantizeSymmetricGrad(c *compiler, n *ir.Node) error {
 			}
 		}
 	}
-	if v := n.Output(1); v != nil {
-		ds := c.out(v, rowMajor)
-		c.emit(n, "scale gradient", []*slot{scale}, []*slot{ds}, func() func() error {
-			sums, s, d := fold(), scale.f32(), ds.f32()
-			return func() error {
-				for i, t := range sums() {
-					d[i] = t.ScaleGrad(s[i], q.Low, q.High, q.ExactSTE)
-				}
-				return nil
-			}
-		}, parts...)
+	raw, outs := make([]*slot, len(q.params)), make([]*slot, len(q.params))
+	any := false
+	for i, v := range q.params {
+		raw[i] = c.in(v, rowMajor)
+		if d := n.Output(1 + i); d != nil {
+			outs[i], any = c.out(d, rowMajor), true
+		}
 	}
+	if !any {
+		return nil
+	}
+	c.emit(n, "quantizer gradient", raw, outs, func() func() error {
+		fold := fold()
+		r, d := make([][]float32, len(raw)), make([][]float32, len(raw))
+		for i, s := range raw {
+			r[i] = s.f32()
+			if outs[i] != nil {
+				d[i] = outs[i].f32()
+			}
+		}
+		return func() error {
+			for i, t := range fold() {
+				q.grads(t, r, d, i)
+			}
+			return nil
+		}
+	}, parts...)
 	return nil
 }
