@@ -122,7 +122,20 @@ func (r *run) open(context.Context) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return fmt.Errorf("log_dir: %w", err)
 	}
-	return errors.Join(train.RemovePartial(r.path(lastName)), train.RemovePartial(r.path(bestName)))
+	for _, path := range []string{r.path(lastName), r.path(bestName), r.output()} {
+		if err := train.RemovePartial(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing what a killed run left: %w", err)
+		}
+	}
+	return nil
+}
+
+// output is the path of the exported model.
+func (r *run) output() string {
+	if r.c.Output.Path != "" {
+		return r.c.Path(r.c.Output.Path)
+	}
+	return r.path(onnxName)
 }
 
 func (r *run) exportOptions() ExportOptions {
@@ -354,10 +367,7 @@ func (r *run) finish(ctx context.Context) error {
 		r.result.Statistics = &s
 	}
 	r.result.Metrics, r.result.Samples = final, final.Samples
-	out := r.path(onnxName)
-	if r.c.Output.Path != "" {
-		out = r.c.Path(r.c.Output.Path)
-	}
+	out := r.output()
 	r.opt.note("exporting %s", out)
 	if r.result.Export, err = exportModel(ctx, r.state, out, r.exportOptions(), r.eval, r.c.Threads); err != nil {
 		return err

@@ -11,10 +11,11 @@ import (
 )
 
 // writeFile makes a file with the given content appear under the path at once:
-// it is written beside it, flushed to the disk and renamed.
+// it is written beside it, flushed to the disk and renamed. A killed process may
+// leave .NAME.partial-NUMBER.
 func writeFile(path string, content func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".partial-*")
 	if err != nil {
 		return err
 	}

@@ -262,8 +262,8 @@ func (c *Checkpoint) Save(path string) (err error) {
 // partialPrefix begins the names of files that Save has not finished.
 func partialPrefix(path string) string { return "." + filepath.Base(path) + ".partial-" }
 
-// RemovePartial removes what killed runs left of unfinished writes to path. No
-// other process may be writing there.
+// RemovePartial removes what killed processes left of unfinished writes to path,
+// by Save or by onnx.Save. No other process may be writing there.
 func RemovePartial(path string) error {
 	list, err := os.ReadDir(filepath.Dir(path))
 	for _, e := range list {
