@@ -5,19 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/internal/kernel/reduce"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
-	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/tensor"
 	"github.com/go-nncf/nncf/train"
@@ -76,7 +75,7 @@ func sameFile(a, b string) bool {
 // exportModel writes s to path, whose folder it makes, reads it back and
 // compares it on samples.
 func exportModel(ctx context.Context, s *state, path string, o ExportOptions, samples *data.Loader, threads int) (*ExportReport, error) {
-	r := &ExportReport{Path: path, Format: first(o.Format, nncf.QDQ), Bits: quantizerBits(s.graph()), FloatBytes: int64(len(s.floatBytes))}
+	r := &ExportReport{Path: path, Format: first(o.Format, nncf.QDQ), Bits: quantizerBits(s.compressed), FloatBytes: int64(len(s.floatBytes))}
 	export := s.float.Export
 	if s.compressed != nil {
 		export = s.compressed.Export
@@ -102,27 +101,22 @@ func exportModel(ctx context.Context, s *state, path string, o ExportOptions, sa
 
 // quantizerBits lists the widths of all quantizers, such as "8" or "4, 8", or 32
 // if there are none.
-func quantizerBits(g *ir.Graph) string {
+func quantizerBits(c *nncf.Compressed) string {
 	var widths []int
-	for _, n := range g.Nodes() {
-		levels := 0
-		switch q := n.Op.(type) {
-		case op.FakeQuantizeSymmetric:
-			levels = q.High - q.Low + 1
-		case op.FakeQuantizeAsymmetric:
-			levels = q.Levels
-		default:
-			continue
-		}
-		if b := bits.Len(uint(levels - 1)); !slices.Contains(widths, b) {
-			widths = append(widths, b)
+	if c != nil {
+		for _, s := range c.Setups() {
+			if q, ok := s.(*quantization.Setup); ok {
+				for _, x := range q.Quantizers {
+					widths = append(widths, x.Bits)
+				}
+			}
 		}
 	}
 	if widths == nil {
 		return "32"
 	}
 	slices.Sort(widths)
-	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(widths)), ", "), "[]")
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(slices.Compact(widths))), ", "), "[]")
 }
 
 // verify reads the written file and compares its outputs with those of the

@@ -111,6 +111,16 @@ func edit(t testing.TB, text string, pairs ...string) string {
 	return text
 }
 
+// float is small without compression.
+func float(t testing.TB) string {
+	t.Helper()
+	head, _, ok := strings.Cut(small, ",\n\t\"compression\"")
+	if !ok {
+		t.Fatal("the configuration has no compression")
+	}
+	return head + "}"
+}
+
 // outcome is all that a run leaves, without times.
 type outcome struct {
 	Last, Best, Model string // hashes
