@@ -10,45 +10,6 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// lastAxis reports whether a softmax over axis normalizes rows of memory.
-func lastAxis(v *ir.Value, axis int, flatten bool) bool {
-	a, err := tensor.Axis(axis, v.Type.Rank())
-	return err == nil && a == v.Type.Rank()-1 && !flatten
-}
-
-// lowerRows emits a step that applies f to blocks of whole rows.
-func (c *compiler) lowerRows(n *ir.Node, name string, f func(y, x []float32, row int)) error {
-	x, y := c.in(n.In[0], rowMajor), c.out(n.Out[0], rowMajor)
-	row := x.shape[len(x.shape)-1]
-	if row == 0 || x.shape.Numel() == 0 {
-		return lowerReference(c, n)
-	}
-	rows := x.shape.Numel() / row
-	per := max(1, taskLen/row)
-	c.emit(n, name, []*slot{x}, []*slot{y}, func() func() error {
-		xd, yd := x.f32(), y.f32()
-		return runTasks(c.pool, (rows+per-1)/per, func(t, _ int) {
-			lo, hi := t*per*row, min(rows, (t+1)*per)*row
-			f(yd[lo:hi], xd[lo:hi], row)
-		})
-	})
-	return nil
-}
-
-func lowerSoftmax(c *compiler, n *ir.Node) error {
-	if o := n.Op.(op.Softmax); !isFloat(n.In[0]) || !lastAxis(n.In[0], o.Axis, o.Flatten) {
-		return lowerReference(c, n)
-	}
-	return c.lowerRows(n, "softmax", norm.Softmax)
-}
-
-func lowerLogSoftmax(c *compiler, n *ir.Node) error {
-	if o := n.Op.(op.LogSoftmax); !isFloat(n.In[0]) || !lastAxis(n.In[0], o.Axis, o.Flatten) {
-		return lowerReference(c, n)
-	}
-	return c.lowerRows(n, "log-softmax", norm.LogSoftmax)
-}
-
 // plainLabels reports whether a loss has int64 labels of 2-D scores, no class
 // weights and one mean or sum: the case of classification.
 func plainLabels(n *ir.Node, labels *ir.Value, reduction string) bool {

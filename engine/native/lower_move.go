@@ -236,44 +236,154 @@ func lowerConcat(c *compiler, n *ir.Node) error {
 }
 
 func lowerTranspose(c *compiler, n *ir.Node) error {
-	x := c.in(n.In[0], rowMajor)
 	perm := n.Op.(op.Transpose).Perm
-	rank := len(x.shape)
-	if !isFloat(n.In[0]) || rank > layout.MaxRank || rank == 0 {
-		return lowerReference(c, n)
-	}
+	xs := n.In[0].Type.MustShape()
 	if perm == nil {
-		for i := range rank {
-			perm = append(perm, rank-1-i)
+		for i := range xs {
+			perm = append(perm, len(xs)-1-i)
 		}
 	}
+	return c.emitPermute(n, xs, perm)
+}
+
+// emitPermute reads input 0 as an array of the given axes, and writes output 0
+// with the axes permuted.
+func (c *compiler) emitPermute(n *ir.Node, dims, perm []int) error {
+	p := newPermute(dims, perm)
+	if !isFloat(n.In[0]) || len(p.dims) > layout.MaxRank || n.Out[0].Type.MustShape().Numel() == 0 {
+		return lowerReference(c, n)
+	}
+	x := c.in(n.In[0], rowMajor)
+	if len(p.dims) == 0 { // nothing moves
+		c.alias(n.Out[0], rowMajor, x)
+		return nil
+	}
 	y := c.out(n.Out[0], rowMajor)
-	dims := []int(x.shape)
 	c.emit(n, "transpose", []*slot{x}, []*slot{y}, func() func() error {
 		xd, yd := x.f32(), y.f32()
-		return func() error { layout.Permute(yd, xd, dims, perm); return nil }
+		return runTasks(c.pool, p.tasks(), func(t, _ int) { p.run(yd, xd, t) })
 	})
 	return nil
 }
 
-// lowerExpand repeats one value per image and channel over the image, the
-// gradient of global pooling; other expansions run by the reference.
-func lowerExpand(c *compiler, n *ir.Node) error {
-	xs, ys := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
-	if !isFloat(n.In[0]) || len(xs) != len(ys) || len(ys) < 3 || xs[0] != ys[0] || xs[1] != ys[1] || xs[2:].Numel() != 1 {
+func lowerDepthToSpace(c *compiler, n *ir.Node) error {
+	o := n.Op.(op.DepthToSpace)
+	xs, b := n.In[0].Type.MustShape(), o.BlockSize
+	if o.CRD {
+		return c.emitPermute(n, []int{xs[0], xs[1] / (b * b), b, b, xs[2], xs[3]}, []int{0, 1, 4, 2, 5, 3})
+	}
+	return c.emitPermute(n, []int{xs[0], b, b, xs[1] / (b * b), xs[2], xs[3]}, []int{0, 3, 4, 1, 5, 2})
+}
+
+func lowerSpaceToDepth(c *compiler, n *ir.Node) error {
+	xs, b := n.In[0].Type.MustShape(), n.Op.(op.SpaceToDepth).BlockSize
+	return c.emitPermute(n, []int{xs[0], xs[1], xs[2] / b, b, xs[3] / b, b}, []int{0, 3, 5, 1, 2, 4})
+}
+
+// lowerSplit copies parts of an axis.
+func lowerSplit(c *compiler, n *ir.Node) error {
+	xs := n.In[0].Type.MustShape()
+	axis, err := tensor.Axis(n.Op.(op.Split).Axis, len(xs))
+	if err != nil {
+		return err
+	}
+	types, err := n.Op.Infer(n.In)
+	if err != nil {
+		return err
+	}
+	if !isFloat(n.In[0]) {
 		return lowerReference(c, n)
 	}
-	x, y := c.in(n.In[0], rowMajor), c.out(n.Out[0], channelsLast)
-	ch, hw := ys[1], ys[2:].Numel()
-	c.emit(n, "repeat", []*slot{x}, []*slot{y}, func() func() error {
-		xd, yd := x.f32(), y.f32()
-		return runTasks(c.pool, ys[0], func(t, _ int) {
-			row := xd[t*ch:][:ch]
-			img := yd[t*hw*ch:][:hw*ch]
-			for done := copy(img, row); done < len(img); done *= 2 {
-				copy(img[done:], img[:done])
-			}
-		})
-	})
+	x := c.any(n.In[0])
+	o := x.order
+	at := 0
+	for i, t := range types {
+		part, ok := t.Shape()
+		if !ok {
+			return lowerReference(c, n)
+		}
+		from := whole(len(xs))
+		from[axis].start = at
+		at += part[axis]
+		v := n.Output(i)
+		if v == nil {
+			continue
+		}
+		y := c.out(v, o)
+		if part.Numel() == 0 {
+			continue
+		}
+		box := newBoxCopy(o.physical(part), o.physical(part), o.physical(xs), whole(len(xs)), physicalList(o, from))
+		c.emitBoxes(n, "split", y, []*slot{x}, []boxCopy{box}, false, 0)
+	}
 	return nil
+}
+
+// lowerExpand repeats a tensor over a larger shape, as a link of a chain.
+func lowerExpand(c *compiler, n *ir.Node) error {
+	v, ys := n.In[0], n.Out[0].Type.MustShape()
+	if !isFloat(v) || ys.Numel() == 0 {
+		return lowerReference(c, n)
+	}
+	return c.emitRepeat(n, v, v.Type.MustShape(), ys)
+}
+
+// emitRepeat emits a link that repeats v, read as an array of shape xs, over
+// ys, whose elements are those of output 0.
+func (c *compiler) emitRepeat(n *ir.Node, v *ir.Value, xs, ys tensor.Shape) error {
+	out := n.Out[0]
+	if xs.Numel() == ys.Numel() {
+		c.alias(out, rowMajor, c.in(v, rowMajor))
+		return nil
+	}
+	o := rowMajor
+	if len(ys) == out.Type.Rank() {
+		o = c.wanted(out)
+	}
+	l := c.repeat(n, v, xs, ys, o)
+	l.out = c.out(out, o)
+	c.emitChain(l.out, l)
+	return nil
+}
+
+// wanted guesses the order in which the consumers of v will read it: that of
+// their other operands of its shape.
+func (c *compiler) wanted(v *ir.Value) order {
+	shape := v.Type.MustShape()
+	if len(shape) < 3 {
+		return rowMajor
+	}
+	for _, u := range v.Uses() {
+		switch u.Node.Op.(type) {
+		case op.Conv, op.ConvTranspose, op.ConvGradWeight:
+			return channelsLast
+		}
+		for _, w := range u.Node.In {
+			if w != nil && w != v && c.home[w.ID] != nil && c.any(w).order == channelsLast && w.Type.MustShape().Equal(shape) {
+				return channelsLast
+			}
+		}
+		if len(u.Node.In) == 2 { // a small operand, such as the factor of a mean
+			for _, y := range u.Node.Out {
+				if y != nil && y.Type.MustShape().Equal(shape) && c.wanted(y) == channelsLast {
+					return channelsLast
+				}
+			}
+		}
+	}
+	return rowMajor
+}
+
+// lowerTile repeats every axis as a whole.
+func lowerTile(c *compiler, n *ir.Node) error {
+	reps, ok := n.In[1].ConstInts()
+	xs := n.In[0].Type.MustShape()
+	if !ok || !isFloat(n.In[0]) || n.Out[0].Type.MustShape().Numel() == 0 {
+		return lowerReference(c, n)
+	}
+	var from, to tensor.Shape
+	for i, l := range xs {
+		from, to = append(from, 1, l), append(to, reps[i], l)
+	}
+	return c.emitRepeat(n, n.In[0], from, to)
 }

@@ -26,10 +26,9 @@ func TestLowerings_MatchEval(t *testing.T) {
 		return func(b *ir.Builder, x []*ir.Value) *ir.Value { return b.Op(o, "y", x...) }
 	}
 	references := map[string]string{ // cases that no kernel covers
-		"gemm, scaled":        "rare",
-		"matmul, broadcast":   "rare",
-		"softmax of channels": "to do",
-		"layer norm":          "to do",
+		"gemm, scaled":                "rare",
+		"matmul, broadcast":           "rare",
+		"layer norm, scale broadcast": "rare",
 	}
 	for _, c := range []struct {
 		name  string
@@ -124,12 +123,79 @@ func TestLowerings_MatchEval(t *testing.T) {
 		{"matmul, broadcast", []ir.Type{f32(2, 1, 4, 6), f32(3, 6, 5)}, unary(op.MatMul{})},
 		{"softmax", []ir.Type{f32(3, 4, 6)}, unary(op.Softmax{Axis: -1})},
 		{"softmax of channels", []ir.Type{image}, unary(op.Softmax{Axis: 1})},
+		{"softmax of an inner axis", []ir.Type{image}, unary(op.Softmax{Axis: 2})},
+		{"softmax of the first axis", []ir.Type{f32(6, 5)}, unary(op.Softmax{Axis: 0})},
+		{"softmax, flattened", []ir.Type{image}, unary(op.Softmax{Axis: 2, Flatten: true})},
+		{"log-softmax of channels", []ir.Type{image}, unary(op.LogSoftmax{Axis: 1})},
+		{"layer norm over two axes, no bias", []ir.Type{f32(3, 4, 6), f32(4, 6)}, unary(op.LayerNormalization{Axis: 1, Epsilon: 1e-5})},
+		{"layer norm, mean", []ir.Type{f32(3, 4, 6), f32(6), f32(6)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Multi(op.LayerNormalization{Axis: -1, Epsilon: 1e-5}, "y", 3, x...)[1]
+		}},
+		{"layer norm, scale broadcast", []ir.Type{f32(3, 4, 6), f32(1)}, unary(op.LayerNormalization{Axis: -1, Epsilon: 1e-5})},
+		{"instance norm", []ir.Type{image, f32(5), f32(5)}, unary(op.InstanceNormalization{Epsilon: 1e-5})},
+		{"group norm", []ir.Type{f32(2, 6, 4, 3), f32(6), f32(6)}, unary(op.GroupNormalization{Groups: 3, Epsilon: 1e-5})},
+		{"group norm, scale per group", []ir.Type{f32(2, 6, 4, 3), f32(3), f32(3)}, unary(op.GroupNormalization{Groups: 3, PerGroup: true, Epsilon: 1e-5})},
 		{"layer norm", []ir.Type{f32(3, 4, 6), f32(6), f32(6)}, unary(op.LayerNormalization{Axis: -1, Epsilon: 1e-5})},
 		{"sum of all but channels", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
 			return b.Op(op.ReduceSum{}, "y", x[0], k(b, 0, 2, 3))
 		}},
 		{"mean of the image", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
 			return b.Op(op.ReduceMean{}, "y", x[0], k(b, 2, 3))
+		}},
+		{"global max pool", []ir.Type{image}, unary(op.GlobalMaxPool{})},
+		{"sum of rows of 3000", []ir.Type{f32(4, 3000)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.ReduceSum{}, "y", x[0], k(b, 0))
+		}},
+		{"mean of 300 rows", []ir.Type{f32(2, 300, 5)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.ReduceMean{KeepDims: true}, "y", x[0], k(b, 1))
+		}},
+		{"log of sum", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.ReduceLogSum{}, "y", b.Op(op.Abs{}, "a", x[0]), k(b, 1))
+		}},
+		{"split", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			y := b.Multi(op.Split{Axis: 1, NumOutputs: 3}, "y", 3, x[0])
+			return b.Op(op.Concat{Axis: 1}, "z", y[2], y[0], y[1])
+		}},
+		{"split of rows", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Multi(op.Split{Axis: 2}, "y", 2, x[0], k(b, 4, 5))[1]
+		}},
+		{"gather", []ir.Type{f32(7, 5)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Gather{}, "y", x[0], k(b, 3, -1, 0, 3))
+		}},
+		{"gather channels", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Gather{Axis: 1}, "y", x[0], k(b, 3, -1))
+		}},
+		{"gather gradient", []ir.Type{f32(3, 100)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.GatherGrad{Shape: []int{5, 100}}, "y", x[0], k(b, 3, -1, 3))
+		}},
+		{"resize nearest", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Resize{Coordinate: "asymmetric", Nearest: "floor"}, "y", x[0], nil, b.Const("s", tensor.From([]float32{1, 1, 2, 3}, 4)))
+		}},
+		{"resize linear", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Resize{Mode: "linear", Axes: []int{3, 2}}, "y", x[0], nil, nil, k(b, 11, 5))
+		}},
+		{"resize cubic gradient", []ir.Type{f32(2, 5, 5, 11)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.ResizeGrad{Resize: op.Resize{Mode: "cubic"}, Shape: []int{2, 5, 9, 7}}, "y", x[0], nil, nil, k(b, 2, 5, 5, 11))
+		}},
+		{"depth to space", []ir.Type{f32(2, 8, 3, 5)}, unary(op.DepthToSpace{BlockSize: 2})},
+		{"pixel shuffle", []ir.Type{f32(2, 8, 3, 5)}, unary(op.DepthToSpace{BlockSize: 2, CRD: true})},
+		{"space to depth", []ir.Type{f32(2, 3, 4, 6)}, unary(op.SpaceToDepth{BlockSize: 2})},
+		{"tile", []ir.Type{f32(2, 5, 3, 4)}, func(b *ir.Builder, x []*ir.Value) *ir.Value { return b.Op(op.Tile{}, "y", x[0], k(b, 2, 1, 3, 2)) }},
+		{"transpose heads", []ir.Type{f32(2, 7, 3, 8)}, unary(op.Transpose{Perm: []int{0, 2, 1, 3}})},
+		{"transpose a long matrix", []ir.Type{f32(300, 250)}, unary(op.Transpose{})},
+		{"shuffle channels", []ir.Type{f32(2, 6, 5, 4)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			y := b.Op(op.Transpose{Perm: []int{0, 2, 1, 3, 4}}, "t", b.Op(op.Reshape{}, "r", x[0], k(b, 2, 2, 3, 5, 4)))
+			return b.Op(op.Reshape{}, "y", y, k(b, 2, 6, 5, 4))
+		}},
+		{"dropout", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Dropout{Seed: 3}, "y", x[0], b.ConstF32("r", 0.3), b.Const("t", tensor.Scalar(true)), b.Const("s", tensor.Scalar(int64(5))))
+		}},
+		{"dropout mask", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			y := b.Multi(op.Dropout{Seed: 3}, "y", 2, x[0], b.ConstF32("r", 0.3), b.Const("t", tensor.Scalar(true)), b.Const("s", tensor.Scalar(int64(5))))
+			return b.Op(op.Where{}, "z", y[1], x[0], y[0])
+		}},
+		{"expand along an inner axis", []ir.Type{f32(2, 5, 1, 7)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Relu{}, "z", b.Op(op.Expand{}, "y", x[0], k(b, 3, 2, 5, 4, 7)))
 		}},
 		{"slice", []ir.Type{image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
 			return b.Op(op.Slice{}, "y", x[0], k(b, 1, 8), k(b, 5, 0), k(b, 1, 2), k(b, 2, -3))
@@ -159,64 +225,96 @@ func TestLowerings_MatchEval(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/channels-last=%v", c.name, last), func(t *testing.T) {
-				g := ir.New(c.name)
-				b := ir.NewBuilder(g, "")
-				var in []*ir.Value
-				for i, ty := range c.in {
-					in = append(in, g.AddInput(fmt.Sprint("x", i), ty))
-				}
-				x := append([]*ir.Value(nil), in...)
-				if last { // the identity, as a 1×1 convolution
-					ch := c.in[0].MustShape()[1]
-					w := tensor.New(tensor.Float32, ch, ch, 1, 1)
-					for i := range ch {
-						w.F32()[i*ch+i] = 1
-					}
-					x[0] = b.Op(op.Conv{}, "identity", x[0], b.Const("w", w))
-				}
-				y := c.build(b, x)
-				if b.Err() != nil {
-					t.Fatal(b.Err())
-				}
-				g.Outputs = []*ir.Value{y}
-				p, err := Backend{}.Compile(t.Context(), g, engine.Options{Threads: 2})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer p.Close()
-				r := rand.New(rand.NewPCG(5, 6))
-				var feed []*tensor.Tensor
-				for i := range in {
-					for j := range p.Input(i).F32() {
-						p.Input(i).F32()[j] = float32(r.NormFloat64())
-					}
-					feed = append(feed, p.Input(i))
-				}
-				want, err := ir.Eval(t.Context(), g, feed)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := p.Run(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				for _, s := range p.Info().Steps {
-					if s.Kernel == "reference" && references[c.name] == "" {
-						t.Errorf("node %s (%s) runs by the reference evaluator", s.Node, s.Kind)
-					}
-				}
-				got, err := p.Output(0).Float64s()
-				if err != nil {
-					t.Fatal(err)
-				}
-				w, _ := want[0].Float64s()
-				for i := range w {
-					// Sums have at most 300 terms of size about 1, functions are
-					// good to 4 ulp: 300·2⁻²⁴ is 2e-5.
-					if d := math.Abs(got[i] - w[i]); !(d <= 2e-5*(1+math.Abs(w[i]))) && got[i] != w[i] {
-						t.Fatalf("element %d: got %v, want %v (steps %+v)", i, got[i], w[i], p.Info().Steps)
-					}
-				}
+				matchEval(t, references[c.name], c.in, last, c.build)
 			})
+		}
+	}
+}
+
+// Every reduction over every set of axes.
+func TestReductions_MatchEval(t *testing.T) {
+	for _, o := range []ir.Op{
+		op.ReduceSum{}, op.ReduceSum{KeepDims: true}, op.ReduceMean{}, op.ReduceMax{}, op.ReduceMin{KeepDims: true},
+		op.ReduceL1{}, op.ReduceL2{KeepDims: true}, op.ReduceSumSquare{},
+	} {
+		for set := 1; set < 16; set++ {
+			for _, last := range []bool{false, true} {
+				var axes []int
+				for i := range 4 {
+					if set>>i&1 == 1 {
+						axes = append(axes, i)
+					}
+				}
+				t.Run(fmt.Sprintf("%s/axes=%v/channels-last=%v", o.Kind(), axes, last), func(t *testing.T) {
+					matchEval(t, "", []ir.Type{ir.MakeType(tensor.Float32, 2, 5, 9, 7)}, last, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+						return b.Op(o, "y", x[0], b.ConstInts("axes", axes...))
+					})
+				})
+			}
+		}
+	}
+}
+
+// matchEval compares a graph of one node or a few with the reference. With last
+// the first operand is channels-last. No node may run by the reference
+// evaluator unless there is a reason.
+func matchEval(t *testing.T, reference string, types []ir.Type, last bool, build func(b *ir.Builder, x []*ir.Value) *ir.Value) {
+	t.Helper()
+	g := ir.New(t.Name())
+	b := ir.NewBuilder(g, "")
+	var in []*ir.Value
+	for i, ty := range types {
+		in = append(in, g.AddInput(fmt.Sprint("x", i), ty))
+	}
+	x := append([]*ir.Value(nil), in...)
+	if last { // the identity, as a 1×1 convolution
+		ch := types[0].MustShape()[1]
+		w := tensor.New(tensor.Float32, ch, ch, 1, 1)
+		for i := range ch {
+			w.F32()[i*ch+i] = 1
+		}
+		x[0] = b.Op(op.Conv{}, "identity", x[0], b.Const("w", w))
+	}
+	y := build(b, x)
+	if b.Err() != nil {
+		t.Fatal(b.Err())
+	}
+	g.Outputs = []*ir.Value{y}
+	p, err := Backend{}.Compile(t.Context(), g, engine.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	r := rand.New(rand.NewPCG(5, 6))
+	var feed []*tensor.Tensor
+	for i := range in {
+		for j := range p.Input(i).F32() {
+			p.Input(i).F32()[j] = float32(r.NormFloat64())
+		}
+		feed = append(feed, p.Input(i))
+	}
+	want, err := ir.Eval(t.Context(), g, feed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Info().Steps {
+		if s.Kernel == "reference" && reference == "" {
+			t.Errorf("node %s (%s) runs by the reference evaluator", s.Node, s.Kind)
+		}
+	}
+	got, err := p.Output(0).Float64s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _ := want[0].Float64s()
+	for i := range w {
+		// Sums have at most 300 terms of size about 1, functions are
+		// good to 4 ulp: 300·2⁻²⁴ is 2e-5.
+		if d := math.Abs(got[i] - w[i]); !(d <= 2e-5*(1+math.Abs(w[i]))) && got[i] != w[i] {
+			t.Fatalf("element %d: got %v, want %v (steps %+v)", i, got[i], w[i], p.Info().Steps)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (c *compiler) full(n *ir.Node, v *ir.Value, shape tensor.Shape, o order) *s
 		c.lowerReorder(a, dst)
 		return dst
 	}
-	l := c.repeat(n, v, shape, o)
+	l := c.repeat(n, v, vs, shape, o)
 	l.out = c.span(v, shape, tensor.Float32, o)
 	c.emitChain(l.out, l)
 	return l.out
@@ -104,10 +104,11 @@ func (c *compiler) span(v *ir.Value, shape tensor.Shape, d tensor.DType, o order
 	return s
 }
 
-// repeat returns the link that repeats v over the shape, without a result yet.
-func (c *compiler) repeat(n *ir.Node, v *ir.Value, shape tensor.Shape, o order) *link {
+// repeat returns the link that repeats v, read as an array of shape from, over
+// the shape, without a result yet.
+func (c *compiler) repeat(n *ir.Node, v *ir.Value, from, shape tensor.Shape, o order) *link {
 	src := c.in(v, rowMajor)
-	sp := newSpread(src.shape, shape, o)
+	sp := newSpread(from, shape, o)
 	l := &link{node: n, name: "repeat", also: []*slot{src}}
 	var wide *temp
 	if src.dtype != tensor.Float32 {
