@@ -24,6 +24,7 @@ type Config struct {
 	Warnings Errors   `json:"-"`
 	Unused   []string `json:"-"`
 	later    Errors   // keys that are not supported yet
+	read     source
 
 	// Model is the path of an .onnx file or the name of a built-in network (NNCF: model).
 	Model string `json:"model,omitempty"`
@@ -78,6 +79,13 @@ type Config struct {
 	Output Output `json:"output,omitzero"`
 	// Checkpoint says when to save.
 	Checkpoint Checkpoint `json:"checkpoint,omitzero"`
+}
+
+// source is what the file said where, for problems that show only later.
+type source struct {
+	places  map[string]Error // of the keys of the root
+	model   string
+	dataset DatasetSpec
 }
 
 // InputInfo describes one input of the model.

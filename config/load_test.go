@@ -221,3 +221,29 @@ func TestAlgorithms(t *testing.T) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
 }
+
+// What is not there is told with the place of the key, unless the value is no
+// longer the file's.
+func TestReady(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "x.json")
+	if err := os.WriteFile(name, []byte("{\"model\": \"nosuch.onnx\",\n\"dataset\": {\"train\": \"idx:.\", \"test\": \"CIFAR10\"}}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Ready()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], name+":1:11: model: ") || !strings.HasPrefix(lines[1], name+`:2:12: dataset: got "CIFAR10", want kind:path`) {
+		t.Errorf("got %q", lines)
+	}
+	c.Model, c.Dataset.Test, c.Pretrained = "resnet20", "idx:"+dir, true
+	if err := c.Ready(); err == nil || !strings.HasPrefix(err.Error(), "pretrained: ") {
+		t.Errorf("got %v, want a problem of pretrained only", err)
+	}
+}

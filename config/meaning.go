@@ -94,6 +94,11 @@ func sectionNodes(root *node) []sectionNode {
 // notes collects what is accepted and does not do what it says: keys without
 // effect, keys for later, parameters that the network does not have.
 func (c *checker) notes(cfg *Config) {
+	cfg.read = source{map[string]Error{}, cfg.Model, cfg.Dataset}
+	for i, key := range c.root.keys {
+		line, col := c.position(c.root.items[i].off)
+		cfg.read.places[key] = Error{File: c.name, Line: line, Col: col, Path: key}
+	}
 	c.annotations(c.root, c.schema.root, "", cfg)
 	if params := c.root.get("model_params"); params != nil && zoo.Known(cfg.Model) {
 		at := c.resolve(schemaNode(c.schema.root).property("model_params"))

@@ -2,14 +2,10 @@ package config
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/go-nncf/nncf/data"
-	"github.com/go-nncf/nncf/zoo"
 )
 
 // reference are keys of the original that say in another way what keys of
@@ -81,25 +77,4 @@ func named(name, dir string) string {
 		return "imagefolder:" + dir
 	}
 	return name
-}
-
-// Ready reports everything that keeps a valid configuration from being run:
-// algorithms and keys that are not supported yet, models that do not exist.
-func (c *Config) Ready() error {
-	var errs []error
-	for _, e := range c.later {
-		errs = append(errs, e)
-	}
-	if _, err := c.Algorithms(); err != nil {
-		errs = append(errs, split(err)...)
-	}
-	if c.Model != "" && !strings.EqualFold(filepath.Ext(c.Model), ".onnx") {
-		switch {
-		case !zoo.Known(c.Model):
-			errs = append(errs, fmt.Errorf("model: got %q, want the path of an .onnx file or one of %s", c.Model, strings.Join(zoo.Names(), ", ")))
-		case c.Pretrained:
-			errs = append(errs, fmt.Errorf("pretrained: built-in networks have random weights; set model to an .onnx file of a trained %s, or pretrained to false", c.Model))
-		}
-	}
-	return errors.Join(errs...)
 }

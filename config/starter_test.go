@@ -16,7 +16,7 @@ func TestStarter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Ready(); err != nil || len(c.Warnings)+len(c.Unused) > 0 {
+		if _, err := c.Algorithms(); err != nil || len(c.Warnings)+len(c.Unused) > 0 {
 			t.Errorf("%s: got %v, warnings %v, unused %v, want none", kind, err, c.Warnings, c.Unused)
 		}
 	}

@@ -50,6 +50,9 @@ func (c *trainCmd) Run(s *session) error {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(s.Err, "warning: %v\n", w)
 	}
+	if len(cfg.Unused) > 0 {
+		fmt.Fprintf(s.Err, "keys without effect here: %s\n", strings.Join(cfg.Unused, ", "))
+	}
 	if err := cfg.Ready(); err != nil {
 		return err
 	}
