@@ -3,7 +3,6 @@ package job
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -30,9 +29,6 @@ func loaders(c *config.Config) (training, eval, calibration *data.Loader, err er
 	var errs []error
 	open := func(spec string, split data.Split, first int) data.Dataset {
 		ds, err := data.Open(c.Spec(spec), data.Options{Split: split, First: first})
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf(`%w; set "dataset" to where the data are, relative to the configuration's folder`, err)
-		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s data: %w", split, err))
 		}
@@ -90,7 +86,7 @@ func loadModel(c *config.Config) (*nncf.Model, error) {
 	case c.Model == "":
 		return nil, errors.New(`no model: set "model" to the path of an .onnx file or to one of ` + strings.Join(zoo.Names(), ", "))
 	case isFile(c):
-		return loadFile(c.Path(c.Model))
+		return nncf.Load(c.Path(c.Model))
 	}
 	o := c.ModelParams
 	if o.Seed == 0 {
@@ -105,15 +101,6 @@ func loadModel(c *config.Config) (*nncf.Model, error) {
 
 // isFile reports whether a configuration's model is a file.
 func isFile(c *config.Config) bool { return strings.EqualFold(filepath.Ext(c.Model), ".onnx") }
-
-// loadFile loads an ONNX file.
-func loadFile(path string) (*nncf.Model, error) {
-	m, err := nncf.Load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("model: %w; paths in a configuration are relative to its folder", err)
-	}
-	return m, err
-}
 
 // fit makes loaders serve a model: with a fixed batch axis they get its batch,
 // and leave out samples that do not fill one. More classes than the model has

@@ -59,15 +59,15 @@ func TestTrain_Mistakes(t *testing.T) {
 		made       bool // the folder of the run, since the model is loaded after
 	}{
 		{"no data set", edit(t, small, `"dataset": "idx:DATA",`, ""), []string{"no training data", `set "dataset" to kind:path`}, false},
-		{"data not there", edit(t, small, "idx:DATA", "idx:nowhere"), []string{"train data", "test data", filepath.Join(dir, "nowhere"), `set "dataset" to where the data are`}, false},
+		{"data not there", edit(t, small, "idx:DATA", "idx:nowhere"), []string{"test.json:4", "dataset", filepath.Join(dir, "nowhere"), "no such file"}, false},
 		{"no model", edit(t, float(t), `"model": "resnet8_cifar",`, ""), []string{`set "model" to the path of an .onnx file or to one of resnet8_cifar`}, true},
-		{"model not there", fileModel(t, "nowhere.onnx"), []string{filepath.Join(dir, "nowhere.onnx"), "no such file", "relative to its folder"}, true},
+		{"model not there", fileModel(t, "nowhere.onnx"), []string{"test.json:2", "model", filepath.Join(dir, "nowhere.onnx"), "no such file"}, false},
 		{"not a model", fileModel(t, "text.onnx"), []string{filepath.Join(dir, "text.onnx")}, true},
 		{"unknown network", edit(t, small, "resnet8_cifar", "resnet9"), []string{`"resnet9"`, "resnet8_cifar"}, false},
 		{"fixed batch", fileModel(t, "fixed.onnx"), []string{"fixed batch of 1", "batches of 16", `set "batch_size" to 1`, "free batch axis"}, true},
 		{"too many classes", fileModel(t, "three.onnx"), []string{"data set has 10 classes", "of the model has 3", "a model with 10 outputs"}, true},
 		{"everything held back", edit(t, small, `"seed": 5`, `"seed": 5, "validation_split": 0.999`), []string{`"validation_split" of 0.999 leaves 0 samples for training and 200 for evaluation`}, false},
-		{"several", edit(t, small, "idx:DATA", "idx:nowhere", "resnet8_cifar", "resnet9"), []string{"nowhere", `"resnet9"`}, false},
+		{"several", edit(t, small, "idx:DATA", "idx:nowhere", "resnet8_cifar", "resnet9"), []string{"test.json:2", "test.json:4", "nowhere", `"resnet9"`}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := parse(t, dir, c.text)

@@ -30,7 +30,7 @@ func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
 	if err := o.Export.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := loadFile(o.Model)
+	m, err := nncf.Load(o.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
 // Evaluate measures an ONNX file on a data set.
 func Evaluate(ctx context.Context, model string, l *data.Loader, threads int, opt Options) (*Result, error) {
 	start := time.Now()
-	m, err := loadFile(model)
+	m, err := nncf.Load(model)
 	if err != nil {
 		return nil, err
 	}

@@ -92,9 +92,11 @@ func (r *run) sameRun() error {
 			errs = append(errs, fmt.Errorf("%q was %s, now it is %s", k, shown(was[k]), shown(is[k])))
 		}
 	}
-	if sum, err := modelSum(r.c); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, err)
-	} else if err == nil && sum != r.meta.ModelSum {
+	sum, err := modelSum(r.c)
+	if err != nil {
+		return err
+	}
+	if sum != r.meta.ModelSum {
 		errs = append(errs, fmt.Errorf("model file %s is not the one that the run began with", r.c.Path(r.c.Model)))
 	}
 	if len(errs) > 0 {

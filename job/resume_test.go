@@ -224,10 +224,6 @@ func TestTrain_OtherModelFile(t *testing.T) {
 	wantError(t, err, "a.onnx is not the one that the run began with")
 	build("b.onnx", 1) // the same under another name
 	mustStop(t, parse(t, dir, file("b.onnx")), 3, job.Options{Resume: true})
-	if err := os.Remove(filepath.Join(dir, "b.onnx")); err != nil {
-		t.Fatal(err)
-	}
-	mustStop(t, parse(t, dir, file("b.onnx")), 3, job.Options{Resume: true}) // the checkpoint has all
 }
 
 // TestTrain_Anew starts over in a folder with an older run.

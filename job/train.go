@@ -112,11 +112,14 @@ func (r *run) path(name string) string { return filepath.Join(r.dir, name) }
 // open checks what can be checked before the long work, all together, and
 // makes the run's folder.
 func (r *run) open(context.Context) error {
-	var err, dataErr error
-	r.algorithms, err = r.c.Algorithms()
-	r.train, r.eval, r.calibration, dataErr = loaders(r.c)
-	err = errors.Join(r.c.Ready(), err, dataErr, r.c.TrainOptions().Validate(), r.exportOptions().Validate())
+	err := errors.Join(r.c.Ready(), r.c.TrainOptions().Validate(), r.exportOptions().Validate())
 	if err != nil {
+		return err
+	}
+	if r.algorithms, err = r.c.Algorithms(); err != nil {
+		return err
+	}
+	if r.train, r.eval, r.calibration, err = loaders(r.c); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {

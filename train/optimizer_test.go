@@ -46,12 +46,12 @@ func TestOptimizer_Groups(t *testing.T) {
 		noDecay bool
 		want    float32 // of 1 after a step with gradient 1 and rate 1
 	}{
-		{"fc.weight", false, 1 - (1 + 0.5)},
-		{"fc.bias", false, 1 - 1},
-		{"stem.weight", false, 1 - 0.25},
-		{"stem2", false, 1 - 100*(1+0.5)},
-		{"fq.range", true, 1 - 1},
-		{"fq.scale", true, 1 - (1 + 0.125)}, // a group that names it overrides
+		{"fc.weight", false, -0.5},
+		{"fc.bias", false, 0},
+		{"stem.weight", false, 0.75},
+		{"stem2", false, -149}, // 1 - 100·(1 + 0.5)
+		{"fq.range", true, 0},
+		{"fq.scale", true, -0.125}, // a group that names it overrides
 	} {
 		w, g := tensor.From([]float32{1}, 1), tensor.From([]float32{1}, 1)
 		newOptimizer(t, o, 1, train.Param{Name: c.name, Value: w, Grad: g, NoDecay: c.noDecay}).Step(1, 1)
