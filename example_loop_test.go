@@ -40,7 +40,7 @@ func ownLoop(ctx context.Context, output string) error {
 	if err != nil {
 		return err
 	}
-	trainSet, err := loader(cfg, data.Train, 256)
+	trainSet, err := loader(cfg, data.Train, 128)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func ownLoop(ctx context.Context, output string) error {
 	}
 
 	const classes = 10
-	step, params, err := stepGraph(c, cfg.BatchSize, classes)
+	step, params, err := stepGraph(c, batch, classes)
 	if err != nil {
 		return err
 	}

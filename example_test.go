@@ -33,11 +33,11 @@ func quantize(ctx context.Context, output string) error {
 	if err != nil {
 		return err
 	}
-	trainSet, err := loader(cfg, data.Train, 256)
+	trainSet, err := loader(cfg, data.Train, 128)
 	if err != nil {
 		return err
 	}
-	testSet, err := loader(cfg, data.Test, 250)
+	testSet, err := loader(cfg, data.Test, 200)
 	if err != nil {
 		return err
 	}
@@ -89,13 +89,15 @@ func quantize(ctx context.Context, output string) error {
 	return nil
 }
 
+const batch = 32
+
 // loader opens the first n images of a part of the data set.
 func loader(cfg *config.Config, split data.Split, n int) (*data.Loader, error) {
 	ds, err := data.Open(cfg.Spec(cfg.Dataset.Train), data.Options{Split: split, First: n})
 	if err != nil {
 		return nil, err
 	}
-	l := &data.Loader{Dataset: ds, Normalize: cfg.Preprocessing, Batch: cfg.BatchSize, Seed: cfg.Seed}
+	l := &data.Loader{Dataset: ds, Normalize: cfg.Preprocessing, Batch: batch, Seed: cfg.Seed}
 	if split == data.Train {
 		l.Shuffle, l.DropLast, l.Transforms = true, true, cfg.TrainTransforms
 	}
