@@ -24,13 +24,13 @@ import (
 // writeModel writes a small network; batch 0 leaves the axis free.
 func writeModel(t testing.TB, path string, batch int, o zoo.Options) {
 	t.Helper()
-	o.Width, o.Size, o.Channels = 4, 12, 1
+	o.Width, o.Size, o.Channels = 4, 8, 1
 	m, err := nncf.Build("resnet8_cifar", o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if batch > 0 {
-		if m.Graph, err = m.Graph.Specialize(map[string][]int{m.Graph.Inputs[0].Name: {batch, 1, 12, 12}}); err != nil {
+		if m.Graph, err = m.Graph.Specialize(map[string][]int{m.Graph.Inputs[0].Name: {batch, 1, 8, 8}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,7 +41,7 @@ func writeModel(t testing.TB, path string, batch int, o zoo.Options) {
 
 // fileModel names a model file in a configuration without compression.
 func fileModel(t testing.TB, name string) string {
-	return edit(t, float(t), `"resnet8_cifar"`, `"`+name+`"`, `"model_params": {"width": 4, "size": 12, "channels": 1},`, "")
+	return edit(t, float(t), `"resnet8_cifar"`, `"`+name+`"`, `"model_params": {"width": 4, "size": 8, "channels": 1},`, "")
 }
 
 // TestTrain_Mistakes wants every error to name the place, the reason and a way
@@ -248,10 +248,10 @@ func TestEvaluate_Mistakes(t *testing.T) {
 		l           *data.Loader
 		want        []string
 	}{
-		{"no file", "nowhere.onnx", set(nil, 2, 12, 12, 1), []string{"nowhere.onnx", "no such file"}},
-		{"no labels", "m.onnx", set(nil, 2, 12, 12, 1), []string{"sample 0 has no label", "a data set with labels"}},
-		{"label outside", "m.onnx", set(tensor.From([]int64{0, 10}, 2), 2, 12, 12, 1), []string{"data set has 11 classes", "of the model has 10"}},
-		{"channels", "m.onnx", set(tensor.From([]int64{0, 1}, 2), 2, 12, 12, 3), []string{`input "input"`, "got shape [2 3 12 12]", "want float32[N 1 12 12]"}},
+		{"no file", "nowhere.onnx", set(nil, 2, 8, 8, 1), []string{"nowhere.onnx", "no such file"}},
+		{"no labels", "m.onnx", set(nil, 2, 8, 8, 1), []string{"sample 0 has no label", "a data set with labels"}},
+		{"label outside", "m.onnx", set(tensor.From([]int64{0, 10}, 2), 2, 8, 8, 1), []string{"data set has 11 classes", "of the model has 10"}},
+		{"channels", "m.onnx", set(tensor.From([]int64{0, 1}, 2), 2, 8, 8, 3), []string{`input "input"`, "got shape [2 3 8 8]", "want float32[N 1 8 8]"}},
 		{"two inputs", "two.onnx", set(nil, 2, 2), []string{"2 inputs"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

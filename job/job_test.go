@@ -26,11 +26,11 @@ import (
 // crops and flips, momentum, quantizers that train, batch normalization.
 const small = `{
 	"model": "resnet8_cifar",
-	"model_params": {"width": 4, "size": 12, "channels": 1},
+	"model_params": {"width": 4, "size": 8, "channels": 1},
 	"dataset": "idx:DATA",
 	"preprocessing": {"mean": [0.3], "std": [0.27]},
-	"train_transforms": [{"resize": {"height": 12, "width": 12}}, {"random_crop": {"height": 12, "width": 12, "padding": 1}}, {"horizontal_flip": {}}],
-	"eval_transforms": [{"resize": {"height": 12, "width": 12}}],
+	"train_transforms": [{"resize": {"height": 8, "width": 8}}, {"random_crop": {"height": 8, "width": 8, "padding": 1}}, {"horizontal_flip": {}}],
+	"eval_transforms": [{"resize": {"height": 8, "width": 8}}],
 	"batch_size": 16, "eval_batch_size": 40,
 	"epochs": 2, "seed": 5,
 	"optimizer": {"type": "SGD", "base_lr": 0.05, "optimizer_params": {"momentum": 0.9}, "schedule_type": "cosine", "warmup_epochs": 0.5},

@@ -206,7 +206,7 @@ func TestTrain_OtherRun(t *testing.T) {
 func TestTrain_OtherModelFile(t *testing.T) {
 	dir := t.TempDir()
 	build := func(name string, seed uint64) {
-		m, err := nncf.Build("resnet8_cifar", zoo.Options{Width: 4, Size: 12, Channels: 1, Seed: seed})
+		m, err := nncf.Build("resnet8_cifar", zoo.Options{Width: 4, Size: 8, Channels: 1, Seed: seed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestTrain_OtherModelFile(t *testing.T) {
 	}
 	build("a.onnx", 1)
 	file := func(name string) string {
-		return edit(t, small, `"resnet8_cifar"`, `"`+name+`"`, `"model_params": {"width": 4, "size": 12, "channels": 1},`, "")
+		return edit(t, small, `"resnet8_cifar"`, `"`+name+`"`, `"model_params": {"width": 4, "size": 8, "channels": 1},`, "")
 	}
 	mustStop(t, parse(t, dir, file("a.onnx")), 3, job.Options{})
 	build("a.onnx", 2)
