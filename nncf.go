@@ -177,6 +177,9 @@ func (r runner) compile(ctx context.Context, g *ir.Graph, want []*ir.Value, in [
 	}
 	shapes := map[string][]int{}
 	for i, v := range g.Inputs {
+		if in[i].DType() != v.Type.DType {
+			return nil, fmt.Errorf("input %q: got %v, the model takes %v", v.Name, in[i], v.Type)
+		}
 		shapes[v.Name] = in[i].Shape()
 	}
 	s, err := g.Specialize(shapes)
