@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
@@ -65,7 +66,11 @@ func decodeSection[T any](section json.RawMessage) (o T, err error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(rest))
 	d.DisallowUnknownFields()
-	return o, d.Decode(&o)
+	err = d.Decode(&o)
+	if key, ok := strings.CutPrefix(fmt.Sprint(err), "json: unknown field "); ok { // the schema knows it
+		err = fmt.Errorf("%s: %s", unsupported, strings.Trim(key, `"`))
+	}
+	return o, err
 }
 
 // Algorithms makes the algorithms of the compression section, in its order.
@@ -85,7 +90,7 @@ func (c *Config) Algorithms() ([]compress.Algorithm, error) {
 		}
 		k := slices.IndexFunc(algorithms, func(a algorithm) bool { return a.name == s.Algorithm })
 		if k < 0 {
-			fail(fmt.Errorf("algorithm %q is not supported yet", s.Algorithm))
+			fail(fmt.Errorf("%s: algorithm %s", unsupported, s.Algorithm))
 			continue
 		}
 		a, err := algorithms[k].make(s.JSON, c)

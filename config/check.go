@@ -40,11 +40,13 @@ func (c *checker) report(e *jsonschema.ValidationError) {
 	at := c.resolve(c.lookup(e.SchemaURL))
 	got := display(n.value)
 	fail := func(format string, args ...any) {
+		c.bad[n] = true
 		c.fail(n.off, path, fmt.Sprintf(format, args...), "")
 	}
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
 		for _, key := range k.Properties {
+			c.bad[n.get(key)] = true
 			c.fail(n.get(key).keyOff, join(path, key), "unknown key", c.suggestKey(key, at))
 		}
 	case *kind.Required:
@@ -99,7 +101,9 @@ func (c *checker) enum(n *node, path string, at schemaNode, want []any) {
 	c.fail(n.off, path, fmt.Sprintf("got %s, want one of %s", display(n.value), strings.Join(list, ", ")), hint)
 	if at.flag("x-lenient") {
 		c.demote()
+		return
 	}
+	c.bad[n] = true
 }
 
 // demote makes the last problem a warning.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,16 +38,21 @@ func Parse(name string, b []byte) (*Config, error) {
 	}
 	check := &checker{reader: r, schema: loadSchema(), root: root}
 	check.structure()
-	if len(r.errs) == 0 {
-		check.meaning()
-	}
-	if len(r.errs) > 0 {
+	if r.bad[root] {
 		return nil, finish(r.errs)
 	}
+	check.meaning()
+	for i, key := range root.keys { // what is sound is looked at further, so that all problems come together
+		if key != "compression" && !r.sound(root.items[i]) {
+			r.bad[root.items[i]] = true
+		}
+	}
+	var text bytes.Buffer
+	r.render(&text, root)
 	c := &Config{}
-	text := r.normalized()
-	if err := errors.Join(json.Unmarshal(text, c), c.complete(text)); err != nil {
-		return nil, Errors{check.decodeError(err)}
+	if err := errors.Join(json.Unmarshal(text.Bytes(), c), c.complete(text.Bytes())); err != nil {
+		r.errs = append(r.errs, check.decodeError(err))
+		return nil, finish(r.errs)
 	}
 	if check.options(c); len(r.errs) > 0 {
 		return nil, finish(r.errs)

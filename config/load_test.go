@@ -119,13 +119,31 @@ func TestParse_Problems(t *testing.T) {
 			`x.json:1:175: validation_split: got 1.5, want less than 1`,
 		}},
 		{"duplicate", "{\"epochs\": 1,\n \"seed\": 2, \"epochs\": 3}", []string{`x.json:2:13: epochs: duplicate key; the first is in line 1`}},
-		{"syntax", "{\n  \"epochs\": 1\n  \"seed\": 2\n}", []string{`x.json:3:3: invalid character '"' after object key:value pair`}},
+		{"syntax", "{\n  \"epochs\": 1\n  \"seed\": 2\n}", []string{`x.json:3:3: a comma is missing before this`}},
+		{"commas", "{\n  \"epochs\": -1\n  \"input_info\": {\"sample_size\": [1 3]}\n  \"sed\": 2}", []string{
+			`x.json:2:13: epochs: got -1, want 0 or more`,
+			`x.json:3:3: a comma is missing before this`,
+			`x.json:3:36: a comma is missing before this`,
+			`x.json:4:3: a comma is missing before this`,
+			`x.json:4:3: sed: unknown key; did you mean "seed"?`,
+		}},
+		{"brace", "{\n  \"epochs\": 1]", []string{`x.json:2:14: invalid character ']' after object key:value pair`}},
 		{"cut off", "{\n  \"epochs\": ", []string{`x.json:2:12: unexpected end of JSON input`}},
 		{"more text", "{} {}", []string{`x.json:1:4: invalid character '{' after top-level value`}},
 		{"empty", "// nothing\n", []string{`x.json:1:1: got an empty file, want an object; nncf config init writes a starter`}},
 		{"list", "[]", []string{`x.json:1:1: got [], want an object`}},
 		{"regular expressions", `{"ignored_scopes": ["{re}conv(", "a"], "compression": {"algorithm": "quantization", "scope_overrides": {"{re}[": {}}}}`, []string{
 			"x.json:1:21: ignored_scopes[0]: got \"{re}conv(\": error parsing regexp: missing closing ): `conv(`",
+			"x.json:1:105: compression.scope_overrides[\"{re}[\"]: error parsing regexp: missing closing ]: `[`",
+		}},
+		{"of all kinds", `{"optimizer": {"type": "sgd", "schedule_type": "multistep"}, "epochs": -1, "epochs": 2, "compression": [
+			{"algorithm": "quantization", "initializer": {"range": {"num_init_samples": 1, "num_init_steps": 1}}},
+			{"algorithm": "quantization", "weights": {"bits": 12}, "initialiser": {}}]}`, []string{
+			"x.json:1:2: optimizer: steps",
+			"x.json:1:72: epochs: got -1, want 0 or more",
+			"x.json:1:76: epochs: duplicate key; the first is in line 1",
+			"x.json:2:4: compression[0]: initializer.range: num_init_samples and num_init_steps: got both, want one",
+			`x.json:3:59: compression[1].initialiser: unknown key; did you mean "initializer"?`,
 		}},
 		{"overrides", `{"compression": {"algorithm": "quantization", "scope_overrides": {"{re}[": {}}}}`, []string{
 			"x.json:1:67: compression.scope_overrides[\"{re}[\"]: error parsing regexp: missing closing ]: `[`",
@@ -148,7 +166,11 @@ func TestParse_Problems(t *testing.T) {
 			if err == nil {
 				t.Fatal("got no error")
 			}
-			if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, c.want) {
+			got := strings.Split(err.Error(), "\n")
+			if len(got) > 0 && strings.HasPrefix(got[0], "x.json:1:2: optimizer: steps") {
+				got[0] = "x.json:1:2: optimizer: steps" // the text is another package's
+			}
+			if !slices.Equal(got, c.want) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 			}
 			var e *config.Error
@@ -215,7 +237,7 @@ func TestAlgorithms(t *testing.T) {
 	want := []string{
 		"x.json:1:42: compression[0]: not supported yet: target_device NPU",
 		"x.json:1:42: compression[0]: not supported yet: params",
-		`x.json:2:2: compression[1]: algorithm "rb_sparsity" is not supported yet`,
+		`x.json:2:2: compression[1]: not supported yet: algorithm rb_sparsity`,
 	}
 	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)

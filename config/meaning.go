@@ -1,8 +1,8 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-nncf/nncf/zoo"
@@ -26,13 +26,14 @@ func (c *checker) scopeKeys(n *node, path string) {
 	}
 	for i, key := range n.keys {
 		if err := checkScope(key); err != nil {
+			c.bad[n.items[i]] = true
 			c.fail(n.items[i].keyOff, join(path, key), err.Error(), "")
 		}
 	}
 }
 
 // options reports what the packages that use the options find in them, at the
-// key of the section.
+// key of the section. Sections that the schema found problems in are left out.
 func (c *checker) options(cfg *Config) {
 	for _, s := range []struct {
 		key string
@@ -42,18 +43,37 @@ func (c *checker) options(cfg *Config) {
 		{"train_transforms", cfg.TrainTransforms.Validate()},
 		{"eval_transforms", cfg.EvalTransforms.Validate()},
 	} {
-		if s.err == nil {
+		n := c.root.get(s.key)
+		if n == nil || s.err == nil || !c.sound(n) {
 			continue
 		}
-		off := c.root.off
-		if i := slices.Index(c.root.keys, s.key); i >= 0 {
-			off = c.root.items[i].keyOff
-		}
 		for _, err := range split(s.err) {
-			c.fail(off, s.key, err.Error(), "")
+			c.fail(n.keyOff, s.key, err.Error(), "")
+		}
+	}
+	for _, s := range sectionNodes(c.root) {
+		if !c.sound(s.node) {
+			continue
+		}
+		var text bytes.Buffer
+		c.render(&text, s.node)
+		for _, a := range algorithms {
+			if a.name != s.node.get("algorithm").value {
+				continue
+			}
+			_, err := a.make(text.Bytes(), cfg)
+			for _, err := range split(err) {
+				if err != nil && !strings.HasPrefix(err.Error(), unsupported) {
+					c.fail(s.node.off, s.path, err.Error(), "")
+				}
+			}
 		}
 	}
 }
+
+// unsupported begins the errors about options that are right and not built yet;
+// they are told when a configuration is run.
+const unsupported = "not supported yet"
 
 // split takes joined errors apart.
 func split(err error) []error {
@@ -125,7 +145,7 @@ func (c *checker) annotations(n *node, at schemaNode, path string, cfg *Config) 
 		switch {
 		case written.flag("x-later") || p.flag("x-later"):
 			line, col := c.position(child.keyOff)
-			cfg.later = append(cfg.later, &Error{c.name, line, col, join(path, key), "not supported yet", ""})
+			cfg.later = append(cfg.later, &Error{c.name, line, col, join(path, key), unsupported, ""})
 		case written.flag("x-unused"):
 			cfg.Unused = append(cfg.Unused, key)
 		case child.keys != nil && !strings.HasPrefix(key, "compression"):

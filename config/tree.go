@@ -16,7 +16,7 @@ import (
 
 // Bounds of what is read. Real files are far below them.
 const (
-	maxSize   = 16 << 20 // bytes
+	maxSize   = 4 << 20 // bytes
 	maxDepth  = 64
 	maxDigits = 100 // characters of a number
 	maxErrors = 100
@@ -33,17 +33,11 @@ type node struct {
 
 // reader turns text into nodes and collects what is wrong with it.
 type reader struct {
-	name   string
-	text   []byte // without comments and trailing commas, same offsets
-	dec    *json.Decoder
-	errs   Errors
-	splice []splice
-}
-
-// splice replaces text[from:to].
-type splice struct {
-	from, to int
-	text     string
+	name string
+	text []byte // without comments and trailing commas, same offsets
+	dec  *json.Decoder
+	errs Errors
+	bad  map[*node]bool // values with problems
 }
 
 // read returns the tree of a file, or nil if it is not JSON.
@@ -60,16 +54,10 @@ func (r *reader) read(b []byte) *node {
 		r.fail(0, "", "got an empty file, want an object", "nncf config init writes a starter")
 		return nil
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(r.text, &raw); err != nil {
-		var syntax *json.SyntaxError
-		off := len(r.text)
-		if errors.As(err, &syntax) {
-			off = max(0, min(off, int(syntax.Offset))-1)
-		}
-		r.fail(off, "", err.Error(), "")
+	if !r.parses() {
 		return nil
 	}
+	r.bad = map[*node]bool{}
 	r.dec = json.NewDecoder(bytes.NewReader(r.text))
 	r.dec.UseNumber()
 	n, err := r.node("", 0)
@@ -78,6 +66,31 @@ func (r *reader) read(b []byte) *node {
 		return nil
 	}
 	return n
+}
+
+// parses reports whether the text is JSON, and if not, why. Missing commas are
+// reported and put in, so that the rest of the file is looked at too.
+func (r *reader) parses() bool {
+	var raw json.RawMessage
+	for {
+		err := json.Unmarshal(r.text, &raw)
+		if err == nil {
+			return true
+		}
+		var syntax *json.SyntaxError
+		off := len(r.text)
+		if errors.As(err, &syntax) {
+			off = max(0, min(off, int(syntax.Offset))-1)
+		}
+		after := strings.HasSuffix(err.Error(), "after object key:value pair") || strings.HasSuffix(err.Error(), "after array element")
+		if !after || off == 0 || off == len(r.text) || len(r.errs) >= maxErrors ||
+			strings.IndexByte(" \t\r\n", r.text[off-1]) < 0 || strings.IndexByte(`"{[-0123456789tfn`, r.text[off]) < 0 {
+			r.fail(off, "", err.Error(), "")
+			return false
+		}
+		r.fail(off, "", "a comma is missing before this", "")
+		r.text[off-1] = ','
+	}
 }
 
 // fail records a problem at an offset.
@@ -182,26 +195,59 @@ func (r *reader) number(n *node, path, s string) json.Number {
 	e, expErr := strconv.Atoi(exp)
 	if err != nil || len(s) > maxDigits || exp != "" && (expErr != nil || e < -400) {
 		r.fail(n.off, path, fmt.Sprintf("got %.40s, want a number that fits 64 bits", s), "")
+		r.bad[n] = true
 		return "0"
 	}
 	if strings.ContainsAny(s, ".eE") && v == math.Trunc(v) && math.Abs(v) < 1<<53 {
 		s = strconv.FormatInt(int64(v), 10)
-		r.splice = append(r.splice, splice{n.off, n.end, s})
 	}
 	return json.Number(s)
 }
 
-// normalized is the text as Go's decoder wants it.
-func (r *reader) normalized() []byte {
-	var b bytes.Buffer
-	at := 0
-	for _, s := range r.splice {
-		b.Write(r.text[at:s.from])
-		b.WriteString(s.text)
-		at = s.to
+// render writes a value as JSON for Go's decoder, without what has problems.
+func (r *reader) render(b *bytes.Buffer, n *node) {
+	switch v := n.value.(type) {
+	case map[string]any:
+		b.WriteByte('{')
+		first := true
+		for i, key := range n.keys {
+			if r.bad[n.items[i]] {
+				continue
+			}
+			if !first {
+				b.WriteByte(',')
+			}
+			first = false
+			quoted, _ := json.Marshal(key) // of a string: cannot fail
+			b.Write(quoted)
+			b.WriteByte(':')
+			r.render(b, n.items[i])
+		}
+		b.WriteByte('}')
+	case []any:
+		b.WriteByte('[')
+		first := true
+		for _, item := range n.items {
+			if r.bad[item] {
+				continue
+			}
+			if !first {
+				b.WriteByte(',')
+			}
+			first = false
+			r.render(b, item)
+		}
+		b.WriteByte(']')
+	case json.Number:
+		b.WriteString(v.String())
+	default:
+		b.Write(r.text[n.off:n.end])
 	}
-	b.Write(r.text[at:])
-	return b.Bytes()
+}
+
+// sound reports whether nothing in a value has problems.
+func (r *reader) sound(n *node) bool {
+	return !r.bad[n] && !slices.ContainsFunc(n.items, func(c *node) bool { return !r.sound(c) })
 }
 
 // at follows keys and indexes as far as they go and returns the node and its

@@ -44,10 +44,14 @@ func (r *Result) WriteTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(format string, args ...any) { fmt.Fprintf(tw, format+"\n", args...) }
 	row("\ntop-1\ttop-5\tloss\tsamples")
+	compressed := "compressed, fine-tuned"
+	if len(r.Epochs) == 0 {
+		compressed = "compressed"
+	}
 	for _, l := range []struct {
 		name string
 		m    *train.Metrics
-	}{{"float", r.Float}, {"compressed, initialised", r.Initialized}, {"compressed, fine-tuned", r.Compressed}} {
+	}{{"float", r.Float}, {"compressed, initialised", r.Initialized}, {compressed, r.Compressed}} {
 		if l.m != nil {
 			row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", l.name, l.m.Top1, l.m.Top5, l.m.Loss, l.m.Samples)
 		}

@@ -46,7 +46,9 @@ type description struct {
 	Outputs    []port           `json:"outputs"`
 	Nodes      int              `json:"nodes"`
 	Operators  []count          `json:"operators"`
-	Parameters int64            `json:"parameters"`
+	Parameters int64            `json:"parameters"` // trainable elements
+	Constants  int64            `json:"constants"`  // elements of constants: integer weights, indices
+	Bytes      int64            `json:"stored_bytes"`
 	MACs       int64            `json:"macs,omitempty"` // for one sample, if the shapes are known then
 	Import     []rewrite.Change `json:"import,omitempty"`
 }
@@ -142,7 +144,11 @@ func (s *session) printText(key, text string) error {
 // table writes the description for people.
 func (d description) table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "model\t%s (opset %d, %s)\n", d.Model, d.Opset, cmp.Or(d.Producer, "unknown producer"))
+	fmt.Fprintf(w, "model\t%s", d.Model)
+	if d.Opset > 0 {
+		fmt.Fprintf(w, " (opset %d, %s)", d.Opset, cmp.Or(d.Producer, "unknown producer"))
+	}
+	fmt.Fprintln(w)
 	for _, p := range d.Inputs {
 		fmt.Fprintf(w, "input\t%s\t%s\n", p.Name, p.Type)
 	}
@@ -150,6 +156,10 @@ func (d description) table(out io.Writer) error {
 		fmt.Fprintf(w, "output\t%s\t%s\n", p.Name, p.Type)
 	}
 	fmt.Fprintf(w, "parameters\t%d\n", d.Parameters)
+	if d.Constants > 0 {
+		fmt.Fprintf(w, "constants\t%d\n", d.Constants)
+	}
+	fmt.Fprintf(w, "stored\t%d bytes\n", d.Bytes)
 	if d.MACs > 0 {
 		fmt.Fprintf(w, "MACs\t%d\n", d.MACs)
 	}
@@ -169,8 +179,15 @@ func describe(m *nncf.Model) description {
 	for _, v := range g.Outputs {
 		d.Outputs = append(d.Outputs, port{v.Name, v.Type.String()})
 	}
-	for v := range g.Parameters() {
-		d.Parameters += int64(v.Data.Len())
+	for _, v := range g.Stored() {
+		n := int64(v.Data.Len())
+		switch v.Kind {
+		case ir.Parameter:
+			d.Parameters += n
+		case ir.Constant:
+			d.Constants += n
+		}
+		d.Bytes += int64(v.Data.DType().Bytes(int(n)))
 	}
 	for _, n := range g.Nodes() {
 		i := slices.IndexFunc(d.Operators, func(c count) bool { return c.Operator == n.Op.Kind() })

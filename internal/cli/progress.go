@@ -38,6 +38,10 @@ func (p *progress) report(s train.Progress) {
 	if p.tty {
 		every = drawEvery
 	}
+	if !p.tty && s.Step == 1 && !done { // nothing is known yet about speed
+		p.last = now
+		return
+	}
 	if !done && now.Sub(p.last) < every {
 		return
 	}
