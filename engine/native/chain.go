@@ -39,6 +39,9 @@ type link struct {
 	out   *slot   // nil for a sum
 	also  []*slot // small operands that bind reads itself
 	temps []*temp
+	// placed says whether the result may lie where operand k lay; nil means
+	// that it may, whatever k.
+	placed func(k int) bool
 	// bind runs once memory is placed and returns the function that computes
 	// one tile.
 	bind func() tileFunc

@@ -73,7 +73,11 @@ type step struct {
 	reads  []*slot
 	writes []*slot
 	temps  []*temp
-	chain  *chain // nil unless the step streams elements, see chain.go
+	chain  *chain   // nil unless the step streams elements, see chain.go
+	also   *ir.Node // a node that the step does too
+	// once says that the step's result never changes: it runs when memory is
+	// placed, and its temps keep their memory.
+	once bool
 	// bind runs once memory is placed; the closure it returns runs each time.
 	bind  func() func() error
 	run   func() error
@@ -94,7 +98,8 @@ type compiler struct {
 	scratch  []*temp
 	first    []*step // run before steps
 	steps    []*step
-	periods  []*temp // by value ID: see periodic
+	periods  []*temp          // by value ID: see periodic
+	done     map[int]*ir.Node // nodes that another one does too, by ID
 	inputs   []*slot
 	outputs  []*slot
 }
@@ -115,6 +120,7 @@ func newCompiler(g *ir.Graph, workers int) *compiler {
 		home:     make([]*slot, g.NumValues()),
 		periods:  make([]*temp, g.NumValues()),
 		byBuffer: map[*plan.Buffer][]*slot{},
+		done:     map[int]*ir.Node{},
 	}
 }
 
@@ -130,6 +136,9 @@ func (c *compiler) lowerAll(ctx context.Context) error {
 	for _, n := range c.g.Nodes() {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if c.done[n.ID] != nil {
+			continue
 		}
 		lower := lowerings[n.Op.Kind()]
 		if lower == nil {
@@ -289,12 +298,23 @@ func (c *compiler) live() []*plan.Buffer {
 		}
 		for _, t := range s.temps {
 			touch(t.buf, i)
+			if s.once {
+				touch(t.buf, 0)
+				touch(t.buf, len(c.steps))
+			}
 		}
 	}
 	for _, s := range c.outputs { // valid until the next run
 		touch(s.buf, len(c.steps))
 	}
 	return used
+}
+
+// emitPack is emit for work whose result depends on one value only: it runs once
+// if that is a constant.
+func (c *compiler) emitPack(n *ir.Node, v *slot, bind func() func() error, packed *temp) {
+	s := c.emit(n, "pack", []*slot{v}, nil, bind, packed)
+	s.once = v.value.Kind == ir.Constant && v.buf == nil
 }
 
 // temp reserves n float32 that live during the steps it is passed to.

@@ -57,15 +57,16 @@ func lowerConv(c *compiler, n *ir.Node) error {
 		bias = c.in(b, rowMajor)
 	}
 	packed, scratch := c.temp(sz.PackedForward), c.temp(sz.ForwardScratch*c.workers)
-	c.emit(n, "pack", []*slot{w}, nil, func() func() error {
+	c.emitPack(n, w, func() func() error {
 		src, pool := w.f32(), c.pool
 		task := func(t, _ int) { p.PackForward(t, packed.mem, src) }
 		return func() error { pool.Run(sz.PackForwardTasks, task); return nil }
 	}, packed)
-	y := c.out(n.Out[0], channelsLast)
-	c.emit(n, p.Kernels(), []*slot{x, bias}, []*slot{y}, func() func() error {
+	e := c.epilogueOf(n)
+	y := c.out(e.out, channelsLast)
+	s := c.emit(n, p.Kernels(), []*slot{x, bias}, []*slot{y}, func() func() error {
 		xd, yd, pool := x.f32(), y.f32(), c.pool
-		var f conv.Fusion
+		f := conv.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
@@ -74,6 +75,7 @@ func lowerConv(c *compiler, n *ir.Node) error {
 		}
 		return func() error { pool.Run(sz.ForwardTasks, task); return nil }
 	}, packed, scratch)
+	s.also = c.alsoDone(e)
 	return nil
 }
 
@@ -108,15 +110,16 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 		bias = c.in(b, rowMajor)
 	}
 	packed, scratch := c.temp(sz.PackedBackward), c.temp(sz.BackwardDataScratch*c.workers)
-	c.emit(n, "pack", []*slot{w}, nil, func() func() error {
+	c.emitPack(n, w, func() func() error {
 		src, pool := w.f32(), c.pool
 		task := func(t, _ int) { p.PackBackward(t, packed.mem, src) }
 		return func() error { pool.Run(sz.PackBackwardTasks, task); return nil }
 	}, packed)
-	dx := c.out(n.Out[0], channelsLast)
-	c.emit(n, p.Kernels(), []*slot{dy, bias}, []*slot{dx}, func() func() error {
+	e := c.epilogueOf(n)
+	dx := c.out(e.out, channelsLast)
+	s := c.emit(n, p.Kernels(), []*slot{dy, bias}, []*slot{dx}, func() func() error {
 		dyd, dxd, pool := dy.f32(), dx.f32(), c.pool
-		var f conv.Fusion
+		f := conv.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
@@ -125,6 +128,7 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 		}
 		return func() error { pool.Run(sz.BackwardDataTasks, task); return nil }
 	}, packed, scratch)
+	s.also = c.alsoDone(e)
 	return nil
 }
 

@@ -46,19 +46,21 @@ func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks
 		bias = c.in(b, rowMajor)
 	}
 	packed := c.temp(packedLen)
-	c.emit(n, "pack", []*slot{w}, nil, func() func() error {
+	c.emitPack(n, w, func() func() error {
 		src := w.f32()
 		return func() error { pack(packed.mem, src); return nil }
 	}, packed)
-	y := c.out(n.Out[0], channelsLast)
-	c.emit(n, kernel, []*slot{x, bias}, []*slot{y}, func() func() error {
+	e := c.epilogueOf(n)
+	y := c.out(e.out, channelsLast)
+	s := c.emit(n, kernel, []*slot{x, bias}, []*slot{y}, func() func() error {
 		xd, yd := x.f32(), y.f32()
-		var f depthwise.Fusion
+		f := depthwise.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
 		return runTasks(c.pool, tasks, func(t, _ int) { pass(t, xd, packed.mem, f, yd) })
 	}, packed)
+	s.also = c.alsoDone(e)
 	return nil
 }
 

@@ -1,90 +1,140 @@
 package native
 
 import (
+	"github.com/go-nncf/nncf/internal/kernel/elementwise"
 	"github.com/go-nncf/nncf/internal/kernel/gemm"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// emitGemm emits y = a·b for batch independent products of one shape; sizes
-// of a, b and y per product are the plan's, with b shared if bShared.
-func (c *compiler) emitGemm(n *ir.Node, s gemm.Shape, batch int, bShared bool, a, b, bias, y *slot) error {
-	p, err := gemm.New(s, gemm.Options{})
+// product is a batch of matrix products y[i] = a[aAt(i)]·b[bAt(i)] of one shape.
+type product struct {
+	gemm.Shape
+	aAt, bAt []int // one entry per product
+	copies   int   // matrices in b
+}
+
+// onePair is the product of two matrices.
+func onePair(s gemm.Shape) product { return product{s, []int{0}, []int{0}, 1} }
+
+// emitProduct emits the packing of b, then the products, as fused by e.
+func (c *compiler) emitProduct(n *ir.Node, s product, a, b, bias, y *slot, e epilogue) error {
+	p, err := gemm.New(s.Shape, gemm.Options{})
 	if err != nil {
 		return err
 	}
 	sz := p.Sizes()
-	copies := batch
-	if bShared {
-		copies = 1
-	}
-	packed := c.temp(sz.PackedB * copies)
-	c.emit(n, "pack", []*slot{b}, nil, func() func() error {
+	packed := c.temp(sz.PackedB * s.copies)
+	c.emitPack(n, b, func() func() error {
 		bd := b.f32()
-		return runTasks(c.pool, sz.PackBTasks*copies, func(t, _ int) {
+		return runTasks(c.pool, sz.PackBTasks*s.copies, func(t, _ int) {
 			i, t := t/sz.PackBTasks, t%sz.PackBTasks
 			p.PackB(t, packed.mem[i*sz.PackedB:][:sz.PackedB], bd[i*s.K*s.N:][:s.K*s.N])
 		})
 	}, packed)
-	c.emit(n, "gemm", []*slot{a, bias}, []*slot{y}, func() func() error {
+	st := c.emit(n, "gemm", []*slot{a, bias}, []*slot{y}, func() func() error {
 		ad, yd := a.f32(), y.f32()
-		var f gemm.Fusion
+		f := gemm.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
-		return runTasks(c.pool, sz.Tasks*batch, func(t, _ int) {
+		return runTasks(c.pool, sz.Tasks*len(s.aAt), func(t, _ int) {
 			i, t := t/sz.Tasks, t%sz.Tasks
-			pb := packed.mem
-			if !bShared {
-				pb = packed.mem[i*sz.PackedB:]
-			}
-			p.Run(t, ad[i*s.M*s.K:][:s.M*s.K], pb[:sz.PackedB], f, yd[i*s.M*s.N:][:s.M*s.N])
+			p.Run(t, ad[s.aAt[i]*s.M*s.K:][:s.M*s.K], packed.mem[s.bAt[i]*sz.PackedB:][:sz.PackedB], f, yd[i*s.M*s.N:][:s.M*s.N])
 		})
 	}, packed)
+	st.also = c.alsoDone(e)
 	return nil
 }
 
+// lowerGemm adds a bias along columns in the product. Any other third operand,
+// and factors, follow in a chain.
 func lowerGemm(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.Gemm)
 	alpha, beta := o.Factors()
-	bias := classify(n.Input(2), n.Out[0].Type.MustShape())
-	columns := n.Out[0].Type.MustShape()[1]
-	biasFits := bias.kind == omitted || beta == 1 && (bias.kind == perLast || columns == 1 && bias.kind == scalar)
 	as, ys := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
-	if !isFloat(n.In...) || alpha != 1 || !biasFits || ys.Numel() == 0 {
+	bias := classify(n.Input(2), ys)
+	if !isFloat(n.In...) || ys.Numel() == 0 || as.Numel() == 0 {
 		return lowerReference(c, n)
 	}
-	k := as[1]
+	s := gemm.Shape{M: ys[0], N: ys[1], K: as[1], TransA: o.TransA, TransB: o.TransB}
 	if o.TransA {
-		k = as[0]
+		s.K = as[0]
 	}
-	var bs *slot
+	a, b := c.in(n.In[0], rowMajor), c.in(n.In[1], rowMajor)
+	plain := alpha == 1 && (bias.kind == omitted || beta == 1 && (bias.kind == perLast || ys[1] == 1 && bias.kind == scalar))
+	if plain {
+		var bs *slot
+		if bias.kind != omitted {
+			bs = c.in(bias.value, rowMajor)
+		}
+		e := c.epilogueOf(n)
+		return c.emitProduct(n, onePair(s), a, b, bs, c.out(e.out, rowMajor), e)
+	}
+	ab := c.span(n.Out[0], ys, tensor.Float32, rowMajor)
+	if err := c.emitProduct(n, onePair(s), a, b, nil, ab, epilogue{}); err != nil {
+		return err
+	}
+	l := &link{node: n, name: "scale and add", in: []*slot{ab}}
 	if bias.kind != omitted {
-		bs = c.in(bias.value, rowMajor)
+		l.in = append(l.in, c.full(n, bias.value, ys, rowMajor))
 	}
-	a, b, y := c.in(n.In[0], rowMajor), c.in(n.In[1], rowMajor), c.out(n.Out[0], rowMajor)
-	return c.emitGemm(n, gemm.Shape{M: ys[0], N: ys[1], K: k, TransA: o.TransA, TransB: o.TransB}, 1, true, a, b, bs, y)
+	l.out = c.out(n.Out[0], rowMajor)
+	l.bind = func() tileFunc {
+		return func(_ tile, dst []float32, src [][]float32) {
+			if len(src) == 1 {
+				elementwise.Mul.Scalar(dst, src[0], alpha)
+				return
+			}
+			for i, v := range src[0][:len(dst)] {
+				dst[i] = float32(alpha*v) + float32(beta*src[1][i])
+			}
+		}
+	}
+	c.emitChain(l.out, l)
+	return nil
 }
 
+// lowerMatMul multiplies matrices or vectors; leading axes broadcast.
 func lowerMatMul(c *compiler, n *ir.Node) error {
 	as, bs := n.In[0].Type.MustShape(), n.In[1].Type.MustShape()
-	if !isFloat(n.In...) || len(as) < 2 || len(bs) < 2 {
+	if !isFloat(n.In...) || len(as) == 0 || len(bs) == 0 || n.Out[0].Type.MustShape().Numel() == 0 || as.Numel() == 0 {
 		return lowerReference(c, n)
 	}
-	s := gemm.Shape{M: as[len(as)-2], K: as[len(as)-1], N: bs[len(bs)-1]}
-	batch, shared := 1, true
-	switch {
-	case tensor.Shape(bs[:len(bs)-2]).Numel() == 1: // one b for all rows of a
-		s.M *= as[:len(as)-2].Numel()
-	case as[:len(as)-2].Equal(bs[:len(bs)-2]):
-		batch, shared = as[:len(as)-2].Numel(), false
-	default:
-		return lowerReference(c, n)
+	if len(as) == 1 {
+		as = tensor.Shape{1, as[0]}
 	}
-	if s.M*s.N*batch == 0 {
-		return lowerReference(c, n)
+	if len(bs) == 1 {
+		bs = tensor.Shape{bs[0], 1}
 	}
-	a, b, y := c.in(n.In[0], rowMajor), c.in(n.In[1], rowMajor), c.out(n.Out[0], rowMajor)
-	return c.emitGemm(n, s, batch, shared, a, b, nil, y)
+	la, lb := as[:len(as)-2], bs[:len(bs)-2]
+	p := onePair(gemm.Shape{M: as[len(as)-2], K: as[len(as)-1], N: bs[len(bs)-1]})
+	if lb.Numel() == 1 { // one b for all rows of a
+		p.M *= la.Numel()
+	} else {
+		lead, err := tensor.Broadcast(la, lb)
+		if err != nil {
+			return err
+		}
+		p.aAt, p.bAt, p.copies = broadcastIndex(la, lead), broadcastIndex(lb, lead), lb.Numel()
+	}
+	a, b := c.in(n.In[0], rowMajor), c.in(n.In[1], rowMajor)
+	e := c.epilogueOf(n)
+	return c.emitProduct(n, p, a, b, nil, c.out(e.out, rowMajor), e)
+}
+
+// broadcastIndex returns the element of a tensor of shape src for each element
+// of the shape that it broadcasts to.
+func broadcastIndex(src, dst tensor.Shape) []int {
+	sp := newSpread(src, dst, rowMajor)
+	at := make([]int, dst.Numel())
+	for i := range at {
+		q := i
+		for k := len(sp.shape) - 1; k >= 0; k-- {
+			at[i] += q % sp.shape[k] * sp.stride[k]
+			q /= sp.shape[k]
+		}
+	}
+	return at
 }

@@ -215,6 +215,7 @@ func (c *compiler) emitFakeQuantizeGrad(n *ir.Node, q quantizer) error {
 		_, tasks := chainTasks(x.shape.Numel(), chainUnit(x))
 		part, own := c.temp(size*tasks), c.temp(size*tasks)
 		l := &link{node: n, name: "FakeQuantizeGrad", in: []*slot{x, dy}, out: c.out(n.Out[0], x.order), temps: []*temp{buf, part, own}}
+		l.placed = func(k int) bool { return k == 1 } // dx on dy
 		l.bind = func() tileFunc {
 			g := quant.NewGrid(buf.mem, p)
 			return func(t tile, dst []float32, src [][]float32) {

@@ -11,6 +11,9 @@ import (
 
 // combine emits a link that applies f to tiles of all inputs, each broadcast to
 // the result's shape.
+//
+// f reads its first two operands before it writes; of others it may read
+// elements that lie behind those already written.
 func (c *compiler) combine(n *ir.Node, name string, f func(dst []float32, src [][]float32)) error {
 	out := n.Out[0]
 	shape := out.Type.MustShape()
@@ -25,7 +28,7 @@ func (c *compiler) combine(n *ir.Node, name string, f func(dst []float32, src []
 	if !fits {
 		return lowerReference(c, n)
 	}
-	l := &link{node: n, name: name}
+	l := &link{node: n, name: name, placed: func(k int) bool { return k < 2 }}
 	for _, v := range n.In {
 		l.in = append(l.in, c.full(n, v, shape, o))
 	}

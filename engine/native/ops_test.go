@@ -121,6 +121,25 @@ func TestLowerings_MatchEval(t *testing.T) {
 		{"matmul", []ir.Type{f32(3, 4, 6), f32(6, 5)}, unary(op.MatMul{})},
 		{"matmul, batched", []ir.Type{f32(2, 3, 4, 6), f32(2, 3, 6, 5)}, unary(op.MatMul{})},
 		{"matmul, broadcast", []ir.Type{f32(2, 1, 4, 6), f32(3, 6, 5)}, unary(op.MatMul{})},
+		{"matmul, vector", []ir.Type{f32(3, 4, 6), f32(6)}, unary(op.MatMul{})},
+		{"matmul of vectors", []ir.Type{f32(6), f32(6)}, unary(op.MatMul{})},
+		{"matmul, then relu", []ir.Type{f32(3, 4, 6), f32(6, 5)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Relu{}, "y", b.Op(op.MatMul{}, "p", x...))
+		}},
+		{"convolution, then clip", []ir.Type{image, f32(4, 5, 3, 3), f32(4)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Clip{}, "y", b.Op(op.Conv{}, "p", x...), b.ConstF32("lo", -1), b.ConstF32("hi", 2))
+		}},
+		{"depthwise convolution, then relu", []ir.Type{image, f32(5, 1, 3, 3)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Relu{}, "y", b.Op(op.Conv{Group: 5}, "p", x...))
+		}},
+		{"transposed convolution, then relu", []ir.Type{image, f32(5, 4, 3, 3), f32(4)}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			return b.Op(op.Relu{}, "y", b.Op(op.ConvTranspose{}, "p", x...))
+		}},
+		{"sum that outlives its operands", []ir.Type{image, image, image}, func(b *ir.Builder, x []*ir.Value) *ir.Value {
+			p, q := b.Op(op.MaxPool{Pool: pool(3, 1, 1)}, "p", x[0]), b.Op(op.MaxPool{Pool: pool(3, 1, 1)}, "q", x[1])
+			s := b.Op(op.Sum{}, "s", p, x[2], q)
+			return b.Op(op.MaxPool{Pool: pool(3, 1, 1)}, "y", b.Op(op.Sub{}, "d", b.Op(op.Exp{}, "e", s), q))
+		}},
 		{"softmax", []ir.Type{f32(3, 4, 6)}, unary(op.Softmax{Axis: -1})},
 		{"softmax of channels", []ir.Type{image}, unary(op.Softmax{Axis: 1})},
 		{"softmax of an inner axis", []ir.Type{image}, unary(op.Softmax{Axis: 2})},

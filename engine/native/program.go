@@ -39,14 +39,24 @@ func (c *compiler) place(pool *par.Pool) (*program, error) {
 		}
 		t.mem = plan.Slice[float32](arena, t.buf.Offset, t.buf.Size/4)
 	}
-	p := &program{pool: pool, arena: arena, steps: c.steps}
+	p := &program{pool: pool, arena: arena}
 	p.info = engine.Info{Backend: "native", Threads: pool.Workers(), CPU: cpu.Best().String(), ArenaBytes: int64(arena.Size())}
 	for _, s := range c.steps {
 		s.run = s.bind()
 		s.bind = nil
+		if s.once {
+			if err := s.run(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		p.steps = append(p.steps, s)
 		e := engine.Step{Kind: s.kernel, Kernel: s.kernel, Fused: s.fused, Bytes: s.bytes}
 		if n := s.node; n != nil {
 			e.Node, e.Kind, e.Rule = n.Name, n.Op.Kind(), n.Rule
+			if s.also != nil {
+				e.Fused = append(e.Fused, n.Op.Kind(), s.also.Op.Kind())
+			}
 			if k, ok := n.Op.(ir.Costed); ok {
 				e.MACs = k.Cost(n).MACs
 			}
