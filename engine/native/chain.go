@@ -39,6 +39,9 @@ type link struct {
 	out   *slot   // nil for a sum
 	also  []*slot // small operands that bind reads itself
 	temps []*temp
+	// cheap says that computing the link again costs less than reading its
+	// result from memory.
+	cheap bool
 	// placed says whether the result may lie where operand k lay; nil means
 	// that it may, whatever k.
 	placed func(k int) bool
@@ -97,16 +100,16 @@ func chainUnit(s *slot) int {
 }
 
 // emitChain appends a one-link chain over the elements of like.
-func (c *compiler) emitChain(like *slot, l *link, temps ...*temp) {
-	c.emitChainUnit(like.shape.Numel(), chainUnit(like), l, temps...)
+func (c *compiler) emitChain(like *slot, l *link) {
+	c.emitChainUnit(like.shape.Numel(), chainUnit(like), l)
 }
 
-func (c *compiler) emitChainUnit(n, unit int, l *link, temps ...*temp) {
+func (c *compiler) emitChainUnit(n, unit int, l *link) {
 	var writes []*slot
 	if l.out != nil {
 		writes = []*slot{l.out}
 	}
-	s := c.emit(l.node, l.name, slices.Concat(l.in, l.also), writes, nil, slices.Concat(temps, l.temps)...)
+	s := c.emit(l.node, l.name, slices.Concat(l.in, l.also), writes, nil, l.temps...)
 	s.chain = newChain(n, unit, l)
 }
 
@@ -220,5 +223,8 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 
 // runTasks returns a run function that hands out the tasks.
 func runTasks(pool *par.Pool, tasks int, task func(task, worker int)) func() error {
+	if tasks == 1 { // waking workers would cost more
+		return func() error { task(0, 0); return nil }
+	}
 	return func() error { pool.Run(tasks, task); return nil }
 }

@@ -6,18 +6,16 @@ import (
 	"github.com/go-nncf/nncf/engine/plan"
 )
 
-// fuse joins neighbouring chains of the same cut into one, and drops the
-// stores of results that only their own chain reads.
+// fuse joins chains of the same cut into one, computes cheap results again
+// rather than keep them, drops the stores of results that only their own chain
+// reads, and lets results lie where operands lay.
 func (c *compiler) fuse() {
 	var steps []*step
 	for _, s := range c.steps {
-		if last := len(steps) - 1; last >= 0 && joinable(steps[last], s) {
-			join(steps[last], s)
-			continue
-		}
-		steps = append(steps, s)
+		steps = schedule(steps, s)
 	}
 	c.steps = steps
+	c.again()
 
 	// readers counts the steps that read each buffer, the outside world included.
 	readers := map[*slot]int{}
@@ -144,6 +142,72 @@ func joinable(a, b *step) bool {
 	return true
 }
 
+// lookBack bounds how many steps a chain may move up to join another.
+const lookBack = 48
+
+// schedule appends s to the steps, or joins it with the nearest chain before it
+// that it shares an operand with. Steps between the two that do not need that
+// chain move before it, the others stay behind; s must need none of those.
+func schedule(steps []*step, s *step) []*step {
+	if s.chain == nil {
+		return append(steps, s)
+	}
+	end := len(steps)
+	for k := end - 1; k >= max(0, end-lookBack); k-- {
+		p := steps[k]
+		if !joinable(p, s) || k != end-1 && !related(p, s) {
+			continue
+		}
+		before, after := slices.Clone(steps[:k]), []*step{p}
+		for _, m := range steps[k+1:] {
+			if slices.ContainsFunc(after, func(a *step) bool { return needs(m, a) }) {
+				after = append(after, m)
+			} else {
+				before = append(before, m)
+			}
+		}
+		if slices.ContainsFunc(after[1:], func(a *step) bool { return needs(s, a) }) {
+			break
+		}
+		join(p, s)
+		return append(before, after...)
+	}
+	return append(steps, s)
+}
+
+// needs reports whether b must run after a: it reads what a writes, or both use
+// the same scratch memory.
+func needs(b, a *step) bool {
+	for _, w := range a.writes {
+		for _, r := range b.reads {
+			if r.buf != nil && r.buf == w.buf {
+				return true
+			}
+		}
+	}
+	for _, t := range a.temps {
+		if slices.Contains(b.temps, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// related reports whether two chains have an operand or a result in common.
+func related(a, b *step) bool {
+	same := func(x, y *slot) bool { return x == y || x.buf != nil && x.buf == y.buf }
+	for _, l := range b.chain.links {
+		for _, x := range l.in {
+			for _, m := range a.chain.links {
+				if m.out != nil && same(m.out, x) || slices.ContainsFunc(m.in, func(y *slot) bool { return same(x, y) }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // join appends b's links to a. What b reads from a is no longer read from memory.
 func join(a, b *step) {
 	made := map[*slot]bool{}
@@ -163,5 +227,6 @@ func join(a, b *step) {
 			a.reads = append(a.reads, r)
 		}
 	}
+	a.writes = append(a.writes, b.writes...)
 	a.temps = append(a.temps, b.temps...)
 }

@@ -10,7 +10,7 @@ import (
 
 func lowerLeakyRelu(c *compiler, n *ir.Node) error {
 	a := n.Op.(op.LeakyRelu).Alpha
-	return c.mapElements(n, "LeakyRelu", func(dst, x []float32) { elementwise.LeakyRelu.Run(dst, x, a) })
+	return c.mapElements(n, "LeakyRelu", true, func(dst, x []float32) { elementwise.LeakyRelu.Run(dst, x, a) })
 }
 
 func lowerLeakyReluGrad(c *compiler, n *ir.Node) error {
@@ -20,12 +20,12 @@ func lowerLeakyReluGrad(c *compiler, n *ir.Node) error {
 
 func lowerElu(c *compiler, n *ir.Node) error {
 	a := n.Op.(op.Elu).Alpha
-	return c.mapElements(n, "Elu", func(dst, x []float32) { elementwise.Elu.Run(dst, x, a) })
+	return c.mapElements(n, "Elu", false, func(dst, x []float32) { elementwise.Elu.Run(dst, x, a) })
 }
 
 func lowerHardSigmoid(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.HardSigmoid)
-	return c.mapElements(n, "HardSigmoid", func(dst, x []float32) { elementwise.HardSigmoid.Run(dst, x, o.Alpha, o.Beta) })
+	return c.mapElements(n, "HardSigmoid", true, func(dst, x []float32) { elementwise.HardSigmoid.Run(dst, x, o.Alpha, o.Beta) })
 }
 
 func lowerHardSigmoidGrad(c *compiler, n *ir.Node) error {

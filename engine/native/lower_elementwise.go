@@ -60,14 +60,13 @@ func lowerBinary(f elementwise.Binary) lowering {
 		if !ok || a.kind != full && b.kind != full || tooLong(a, shape) || tooLong(b, shape) {
 			return c.combine(n, f.String(), func(dst []float32, src [][]float32) { f.Run(dst, src[0], src[1]) })
 		}
-		l := &link{node: n, name: f.String()}
+		l := &link{node: n, name: f.String(), cheap: f != elementwise.Div}
 		left := a.kind != full // the small operand comes first
 		whole, small := a, b
 		if left {
 			whole, small = b, a
 		}
 		l.in = []*slot{c.in(whole.value, o)}
-		var temps []*temp
 		switch small.kind {
 		case full:
 			l.in = append(l.in, c.in(small.value, o))
@@ -101,7 +100,7 @@ func lowerBinary(f elementwise.Binary) lowering {
 			}
 		default:
 			p := c.periodic(small.value)
-			temps = append(temps, p)
+			l.temps = append(l.temps, p)
 			l.bind = func() tileFunc {
 				if left {
 					return func(_ tile, dst []float32, src [][]float32) { f.ChannelsLeft(dst, p.mem, src[0]) }
@@ -110,7 +109,7 @@ func lowerBinary(f elementwise.Binary) lowering {
 			}
 		}
 		l.out = c.out(n.Out[0], o)
-		c.emitChain(l.out, l, temps...)
+		c.emitChain(l.out, l)
 		return nil
 	}
 }
@@ -126,17 +125,18 @@ func tooLong(o operand, shape []int) bool {
 // lowerUnary runs a function of one operand.
 func lowerUnary(f elementwise.Unary) lowering {
 	return func(c *compiler, n *ir.Node) error {
-		return c.mapElements(n, f.String(), func(dst, x []float32) { f.Run(dst, x) })
+		cheap := f == elementwise.Relu || f == elementwise.Abs || f == elementwise.Neg
+		return c.mapElements(n, f.String(), cheap, func(dst, x []float32) { f.Run(dst, x) })
 	}
 }
 
 // mapElements emits a link that applies f to every element of input 0.
-func (c *compiler) mapElements(n *ir.Node, name string, f func(dst, x []float32)) error {
+func (c *compiler) mapElements(n *ir.Node, name string, cheap bool, f func(dst, x []float32)) error {
 	if !isFloat(n.In[0]) {
 		return lowerReference(c, n)
 	}
 	x := c.any(n.In[0])
-	l := &link{node: n, name: name, in: []*slot{x}, out: c.out(n.Out[0], x.order)}
+	l := &link{node: n, name: name, cheap: cheap, in: []*slot{x}, out: c.out(n.Out[0], x.order)}
 	l.bind = func() tileFunc {
 		return func(_ tile, dst []float32, src [][]float32) { f(dst, src[0]) }
 	}
@@ -191,7 +191,7 @@ func lowerClip(c *compiler, n *ir.Node) error {
 	if !ok {
 		return lowerReference(c, n)
 	}
-	return c.mapElements(n, "Clip", func(dst, x []float32) { elementwise.Clip.Run(dst, x, lo, hi) })
+	return c.mapElements(n, "Clip", true, func(dst, x []float32) { elementwise.Clip.Run(dst, x, lo, hi) })
 }
 
 func lowerClipGrad(c *compiler, n *ir.Node) error {

@@ -63,7 +63,8 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 		l, part, tasks := c.accumulate(n, "statistics", x, norm.StatsLen(p), []*slot{x}, func(part []float32, src [][]float32) {
 			norm.Stats(part, src[0], runMean.mem)
 		})
-		c.emitChain(x, l, runMean)
+		l.temps = append(l.temps, runMean)
+		c.emitChain(x, l)
 		outs := make([]*slot, 4)
 		for i := range outs {
 			if v := n.Output(1 + i); v != nil {
@@ -97,7 +98,7 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 			}
 		}, part, runMean, runVar, gamma, beta, mean, variance, inv, scale, shift)
 	}
-	l := &link{node: n, name: "scale-shift", in: []*slot{x}, out: c.out(n.Out[0], xOrder), temps: []*temp{scale, shift}}
+	l := &link{node: n, name: "scale-shift", cheap: true, in: []*slot{x}, out: c.out(n.Out[0], xOrder), temps: []*temp{scale, shift}}
 	l.bind = func() tileFunc {
 		return func(_ tile, dst []float32, src [][]float32) {
 			norm.Apply(dst, src[0], scale.mem, shift.mem, norm.Tail{})

@@ -206,7 +206,7 @@ func lowerPow(c *compiler, n *ir.Node) error {
 			}
 		}
 	}
-	return c.mapElements(n, "Pow", f)
+	return c.mapElements(n, "Pow", false, f)
 }
 
 // lowerPRelu has one slope for all, per channel or along the last axis; other
@@ -223,7 +223,7 @@ func lowerPRelu(c *compiler, n *ir.Node) error {
 // lowerThreshold covers activations that keep or drop elements.
 func lowerThresholdedRelu(c *compiler, n *ir.Node) error {
 	a := n.Op.(op.ThresholdedRelu).Alpha
-	return c.mapElements(n, "ThresholdedRelu", func(dst, x []float32) {
+	return c.mapElements(n, "ThresholdedRelu", false, func(dst, x []float32) {
 		for i, v := range x[:len(dst)] {
 			b := math.Float32bits(v)
 			if !(v > a) {
