@@ -62,16 +62,19 @@ func (c *configInitCmd) Run(s *session) error {
 }
 
 type configCheckCmd struct {
-	File string `arg:"" help:"Configuration file."`
+	File  string `arg:"" help:"Configuration file."`
+	Ready bool   `help:"Fail too if the configuration cannot be run here and now."`
 }
 
 func (configCheckCmd) Help() string {
-	return `Reports unknown keys, wrong types and values with their places, and then what
-keeps the configuration from being run: algorithms and keys that are not
-supported yet, models that do not exist. Exits with 1 if there is any problem.
+	return `Reports unknown keys, wrong types and values with their places, and exits with 1
+if there is any. Then says what else would keep the configuration from being
+run: algorithms and keys that are not supported yet, models and data that are
+not there; with --ready, these count as problems too.
 
 Examples:
   nncf config check int8.json
+  nncf config check int8.json --ready
   nncf config check int8.json --json`
 }
 
@@ -80,6 +83,9 @@ type configReport struct {
 	File     string          `json:"file"`
 	OK       bool            `json:"ok"`
 	Problems []*config.Error `json:"problems"`
+	// Ready says whether it can be run here and now, Missing why not.
+	Ready    bool            `json:"ready"`
+	Missing  []*config.Error `json:"missing,omitempty"`
 	Warnings config.Errors   `json:"warnings,omitempty"`
 	Unused   []string        `json:"unused,omitempty"` // keys without effect
 }
@@ -87,17 +93,23 @@ type configReport struct {
 func (c *configCheckCmd) Run(s *session) error {
 	r := configReport{File: c.File, Problems: []*config.Error{}}
 	cfg, err := config.Load(c.File)
+	var missing error
 	if err == nil {
 		r.Warnings, r.Unused = cfg.Warnings, cfg.Unused
-		err = cfg.Ready()
+		missing = cfg.Ready()
 	}
 	r.OK = err == nil
+	r.Ready = r.OK && missing == nil
+	if err == nil && c.Ready {
+		err = missing
+	}
 	if s.JSON {
 		r.Problems = append(r.Problems, problems(c.File, err)...)
-		if err := s.printJSON(r); err != nil {
-			return err
+		r.Missing = problems(c.File, missing)
+		if e := s.printJSON(r); e != nil {
+			return e
 		}
-		if !r.OK {
+		if err != nil {
 			return errReported
 		}
 		return nil
@@ -111,8 +123,15 @@ func (c *configCheckCmd) Run(s *session) error {
 	if len(r.Unused) > 0 {
 		fmt.Fprintf(s.Out, "%s: keys without effect here: %s\n", c.File, strings.Join(r.Unused, ", "))
 	}
-	_, err = fmt.Fprintf(s.Out, "%s: ok\n", c.File)
-	return err
+	if r.Ready {
+		_, err = fmt.Fprintf(s.Out, "%s: ok\n", c.File)
+		return err
+	}
+	fmt.Fprintf(s.Out, "%s: valid, but cannot be run here and now:\n", c.File)
+	for _, m := range problems(c.File, missing) {
+		fmt.Fprintf(s.Out, "  %v\n", m)
+	}
+	return nil
 }
 
 // problems takes an error of package config apart.

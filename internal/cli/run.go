@@ -78,7 +78,7 @@ func (c *runCmd) read(g *ir.Graph) ([]*tensor.Tensor, error) {
 	var errs []error
 	for _, arg := range c.Input {
 		i := strings.LastIndex(arg, "=") // names may contain =, our files do not
-		if i < 0 {
+		if i <= 0 || i == len(arg)-1 {
 			return nil, usagef("--input %q: want NAME=FILE", arg)
 		}
 		files[arg[:i]] = arg[i+1:]
