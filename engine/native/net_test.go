@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/go-nncf/nncf/autodiff"
@@ -305,5 +306,35 @@ func TestNets_TrainOnKernels(t *testing.T) {
 				t.Errorf("a training step allocates %v times", n)
 			}
 		})
+	}
+}
+
+func TestNets_SameBitsForAnyThreads(t *testing.T) {
+	for name, build := range nets(t, 5) {
+		var first [][]float32
+		for threads := 1; threads <= 4; threads++ {
+			g := build()
+			p, err := Backend{}.Compile(t.Context(), g, engine.Options{Threads: threads})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fillAny(p, g)
+			if err := p.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var all [][]float32
+			for i := range g.Outputs {
+				all = append(all, slices.Clone(p.Output(i).F32()))
+			}
+			p.Close()
+			if first == nil {
+				first = all
+			}
+			for i := range all {
+				if !slices.Equal(all[i], first[i]) {
+					t.Errorf("%s, %d threads: output %s differs from that of one thread", name, threads, g.Outputs[i].Name)
+				}
+			}
+		}
 	}
 }
