@@ -182,9 +182,6 @@ func formCases() []formCase {
 	return cases
 }
 
-//go:fix inline
-func ptr(n int) *int { return new(n) }
-
 // Every operator can be written at each opset that has it, reads back as an
 // operator with the same results, and is refused at opsets that lack it.
 func TestForms(t *testing.T) {

@@ -10,8 +10,6 @@ import (
 	"github.com/go-nncf/nncf/train"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // filled returns a tensor of n random elements.
 func filled(rng *rand.Rand, n int) *tensor.Tensor {
 	t := tensor.New(tensor.Float32, n)
@@ -36,10 +34,10 @@ func newOptimizer(t *testing.T, o train.OptimizerOptions, threads int, params ..
 // gradient (decay) and one with (rate): w -= lr·scale·(g + decay·w).
 func TestOptimizer_Groups(t *testing.T) {
 	o := train.OptimizerOptions{WeightDecay: 0.5, Groups: []train.ParameterGroup{
-		{Pattern: `^stem\.`, LRScale: ptr(0.25), WeightDecay: ptr(0.0)},
-		{Pattern: `bias$`, WeightDecay: ptr(0.0)},
-		{Pattern: `^stem`, LRScale: ptr(100.0)}, // the first that matches counts
-		{Pattern: `scale`, WeightDecay: ptr(0.125)},
+		{Pattern: `^stem\.`, LRScale: new(0.25), WeightDecay: new(0.0)},
+		{Pattern: `bias$`, WeightDecay: new(0.0)},
+		{Pattern: `^stem`, LRScale: new(100.0)}, // the first that matches counts
+		{Pattern: `scale`, WeightDecay: new(0.125)},
 	}}
 	for _, c := range []struct {
 		name    string
@@ -168,8 +166,8 @@ func TestOptimizerOptions_Validate(t *testing.T) {
 		{"alpha", train.OptimizerOptions{Alpha: 1}, "alpha: got 1"},
 		{"eps", train.OptimizerOptions{Epsilon: -1}, "eps: got -1"},
 		{"pattern", train.OptimizerOptions{Groups: []train.ParameterGroup{{}, {Pattern: "("}}}, "parameter_groups[1]"},
-		{"group rate", train.OptimizerOptions{Groups: []train.ParameterGroup{{LRScale: ptr(-1.0)}}}, "lr_scale: got -1"},
-		{"all of them", train.OptimizerOptions{Type: "x", WeightDecay: -1, Groups: []train.ParameterGroup{{WeightDecay: ptr(-2.0)}}}, "weight_decay: got -2"},
+		{"group rate", train.OptimizerOptions{Groups: []train.ParameterGroup{{LRScale: new(-1.0)}}}, "lr_scale: got -1"},
+		{"all of them", train.OptimizerOptions{Type: "x", WeightDecay: -1, Groups: []train.ParameterGroup{{WeightDecay: new(-2.0)}}}, "weight_decay: got -2"},
 	} {
 		t.Run(c.name, func(t *testing.T) { wantError(t, c.o.Validate(), c.want) })
 	}
