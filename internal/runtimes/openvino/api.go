@@ -30,7 +30,7 @@ type partialShape struct {
 // profile is ov_profiling_info_t.
 type profile struct {
 	status        int32
-	wall, cpu     int64 // µs
+	wall, _       int64 // µs
 	node, exec    *byte
 	operationType *byte
 }
@@ -40,7 +40,7 @@ type profiles struct {
 	n     uintptr
 }
 
-type version struct{ build, description *byte }
+type version struct{ build, _ *byte }
 
 // api holds functions of libopenvino_c. Those that return a status return 0 for
 // success.
