@@ -228,3 +228,21 @@ func runTasks(pool *par.Pool, tasks int, task func(task, worker int)) func() err
 	}
 	return func() error { pool.Run(tasks, task); return nil }
 }
+
+// inlineWork is the number of elements below which tasks run one after the
+// other on the calling worker: handing them out would take longer, above all
+// while other programs use the cores.
+const inlineWork = 8 << 10
+
+// runSized is runTasks for light work on the given number of elements.
+func runSized(pool *par.Pool, tasks, elements int, task func(task, worker int)) func() error {
+	if elements > inlineWork {
+		return runTasks(pool, tasks, task)
+	}
+	return func() error {
+		for t := range tasks {
+			task(t, 0)
+		}
+		return nil
+	}
+}

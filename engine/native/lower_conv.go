@@ -58,9 +58,8 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	}
 	packed, scratch := c.temp(sz.PackedForward), c.temp(sz.ForwardScratch*c.workers)
 	c.emitPack(n, w, func() func() error {
-		src, pool := w.f32(), c.pool
-		task := func(t, _ int) { p.PackForward(t, packed.mem, src) }
-		return func() error { pool.Run(sz.PackForwardTasks, task); return nil }
+		src := w.f32()
+		return runSized(c.pool, sz.PackForwardTasks, len(src), func(t, _ int) { p.PackForward(t, packed.mem, src) })
 	}, packed)
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)
@@ -111,9 +110,8 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 	}
 	packed, scratch := c.temp(sz.PackedBackward), c.temp(sz.BackwardDataScratch*c.workers)
 	c.emitPack(n, w, func() func() error {
-		src, pool := w.f32(), c.pool
-		task := func(t, _ int) { p.PackBackward(t, packed.mem, src) }
-		return func() error { pool.Run(sz.PackBackwardTasks, task); return nil }
+		src := w.f32()
+		return runSized(c.pool, sz.PackBackwardTasks, len(src), func(t, _ int) { p.PackBackward(t, packed.mem, src) })
 	}, packed)
 	e := c.epilogueOf(n)
 	dx := c.out(e.out, channelsLast)
@@ -163,9 +161,8 @@ func lowerConvGradWeight(c *compiler, n *ir.Node) error {
 	}, partials, scratch)
 	dw := c.out(n.Out[0], rowMajor)
 	c.emit(n, "reduce slots", nil, []*slot{dw}, func() func() error {
-		dwd, pool := dw.f32(), c.pool
-		task := func(t, _ int) { p.ReduceWeights(t, partials.mem, dwd, nil) }
-		return func() error { pool.Run(sz.ReduceTasks, task); return nil }
+		dwd := dw.f32()
+		return runSized(c.pool, sz.ReduceTasks, sz.Partials, func(t, _ int) { p.ReduceWeights(t, partials.mem, dwd, nil) })
 	}, partials)
 	return nil
 }

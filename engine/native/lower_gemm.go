@@ -28,7 +28,7 @@ func (c *compiler) emitProduct(n *ir.Node, s product, a, b, bias, y *slot, e epi
 	packed := c.temp(sz.PackedB * s.copies)
 	c.emitPack(n, b, func() func() error {
 		bd := b.f32()
-		return runTasks(c.pool, sz.PackBTasks*s.copies, func(t, _ int) {
+		return runSized(c.pool, sz.PackBTasks*s.copies, len(bd), func(t, _ int) {
 			i, t := t/sz.PackBTasks, t%sz.PackBTasks
 			p.PackB(t, packed.mem[i*sz.PackedB:][:sz.PackedB], bd[i*s.K*s.N:][:s.K*s.N])
 		})

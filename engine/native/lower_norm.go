@@ -1,6 +1,7 @@
 package native
 
 import (
+	"github.com/go-nncf/nncf/internal/kernel/elementwise"
 	"github.com/go-nncf/nncf/internal/kernel/norm"
 	"github.com/go-nncf/nncf/internal/kernel/period"
 	"github.com/go-nncf/nncf/ir"
@@ -24,9 +25,7 @@ func (c *compiler) accumulate(n *ir.Node, name string, like *slot, size int, in 
 			}
 			p := own.mem[t.task*size:][:size]
 			compute(p, src)
-			for i, v := range p {
-				acc[i] += v
-			}
+			elementwise.Add.Run(acc, acc, p)
 		}
 	}
 	return l, part, tasks

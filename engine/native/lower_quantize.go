@@ -3,6 +3,7 @@ package native
 import (
 	"math"
 
+	"github.com/go-nncf/nncf/internal/kernel/elementwise"
 	"github.com/go-nncf/nncf/internal/kernel/period"
 	"github.com/go-nncf/nncf/internal/kernel/quant"
 	"github.com/go-nncf/nncf/ir"
@@ -170,7 +171,7 @@ func (c *compiler) emitFakeQuantize(n *ir.Node, q quantizer) error {
 	per := max(1, taskLen/row)
 	c.emit(n, "FakeQuantize rows", []*slot{x}, []*slot{y}, func() func() error {
 		g, xd, yd := quant.NewGrid(buf.mem, k), x.f32(), y.f32()
-		return runTasks(c.pool, (rows+per-1)/per, func(t, _ int) {
+		return runSized(c.pool, (rows+per-1)/per, len(xd), func(t, _ int) {
 			lo, hi := t*per, min(rows, (t+1)*per)
 			quant.ForwardRows(yd[lo*row:hi*row], xd[lo*row:hi*row], row, g, lo%k)
 		})
@@ -226,9 +227,7 @@ func (c *compiler) emitFakeQuantizeGrad(n *ir.Node, q quantizer) error {
 				}
 				s := own.mem[t.task*size:][:size]
 				quant.Backward(dst, src[1], src[0], g, s)
-				for i, v := range s {
-					acc[i] += v
-				}
+				elementwise.Add.Run(acc, acc, s)
 			}
 		}
 		c.emitChain(x, l)

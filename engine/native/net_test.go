@@ -96,8 +96,10 @@ func (b *netBuilder) attention(name string, x *ir.Value, heads int) *ir.Value {
 }
 
 // transformer is an encoder over tokens: embedding, blocks before norm, mean.
-func transformer(batch int) (*ir.Graph, error) {
-	const tokens, width, vocabulary = 7, 24, 11
+func transformer(batch int) (*ir.Graph, error) { return encoder(batch, 7, 24, 3, 2) }
+
+func encoder(batch, tokens, width, heads, blocks int) (*ir.Graph, error) {
+	const vocabulary = 11
 	b := newNet("transformer")
 	in := b.G.AddInput("tokens", ir.MakeType(tensor.Int64, batch, tokens))
 	step := b.G.AddStored(ir.State, "step", tensor.Scalar(int64(3)))
@@ -106,9 +108,9 @@ func transformer(batch int) (*ir.Graph, error) {
 	}
 	x := b.Op(op.Gather{}, "embed", b.param("table", 0, 1, vocabulary, width), in)
 	x = b.Op(op.Add{}, "position", x, b.param("positions", 0, 0.5, tokens, width))
-	for i := range 2 {
+	for i := range blocks {
 		name := fmt.Sprint("block", i)
-		x = b.Op(op.Add{}, name+"/a", x, drop(b.attention(name+"/attention", b.norm(name+"/n1", x), 3), i))
+		x = b.Op(op.Add{}, name+"/a", x, drop(b.attention(name+"/attention", b.norm(name+"/n1", x), heads), i))
 		h := b.Op(op.Gelu{}, name+"/gelu", b.linear(name+"/up", b.norm(name+"/n2", x), 2*width))
 		x = b.Op(op.Add{}, name+"/b", x, b.linear(name+"/down", h, width))
 	}
@@ -336,5 +338,45 @@ func TestNets_SameBitsForAnyThreads(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func BenchmarkNets(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		batch int
+		build func() *ir.Graph
+	}{
+		{"encoder/tokens=128/width=192", 8, func() *ir.Graph {
+			g, err := encoder(8, 128, 192, 3, 4)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return withLoss(b, g, 8)
+		}},
+		{"mobilenet_v2/size=96", 16, func() *ir.Graph {
+			return trainingStep(b, "mobilenet_v2", zoo.Options{Size: 96, Classes: 10}, 16, false)
+		}},
+		{"mobilenet_v2/size=96/quant", 16, func() *ir.Graph {
+			return trainingStep(b, "mobilenet_v2", zoo.Options{Size: 96, Classes: 10}, 16, true)
+		}},
+	} {
+		b.Run("net="+c.name, func(b *testing.B) {
+			g := c.build()
+			p, err := Backend{}.Compile(b.Context(), g, engine.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer p.Close()
+			fillAny(p, g)
+			for b.Loop() {
+				if err := p.Run(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "samples/s")
+			b.ReportMetric(2*float64(p.Info().MACs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			b.ReportMetric(float64(p.Info().ArenaBytes)/(1<<20), "arena-MiB")
+		})
 	}
 }
