@@ -30,7 +30,7 @@ func (c *compiler) again() {
 
 func (c *compiler) repeatLink(at int, p *step, l *link) {
 	z := l.out
-	cone := p.chain.cone(l)
+	cone := p.chain.cone(l, func(m *link) bool { return m.cheap })
 	if cone == nil {
 		return
 	}
@@ -76,8 +76,8 @@ func (c *compiler) repeatLink(at int, p *step, l *link) {
 	}
 }
 
-// cone returns the links that lead to l, in order, or nil if one is not cheap.
-func (ch *chain) cone(l *link) []*link {
+// cone returns the links that lead to l, in order, or nil if one does not do.
+func (ch *chain) cone(l *link, does func(*link) bool) []*link {
 	need := map[*slot]bool{l.out: true}
 	var cone []*link
 	for i := slices.Index(ch.links, l); i >= 0; i-- {
@@ -85,7 +85,7 @@ func (ch *chain) cone(l *link) []*link {
 		if m.out == nil || !need[m.out] {
 			continue
 		}
-		if !m.cheap || len(m.also) > 0 {
+		if !does(m) || len(m.also) > 0 {
 			return nil
 		}
 		cone = append(cone, m)

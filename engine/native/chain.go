@@ -42,6 +42,9 @@ type link struct {
 	// cheap says that computing the link again costs less than reading its
 	// result from memory.
 	cheap bool
+	// light says so of a link that a convolution may compute as it loads its
+	// input; cheap links are light.
+	light bool
 	// placed says whether the result may lie where operand k lay; nil means
 	// that it may, whatever k.
 	placed func(k int) bool

@@ -75,6 +75,7 @@ type step struct {
 	temps  []*temp
 	chain  *chain   // nil unless the step streams elements, see chain.go
 	also   *ir.Node // a node that the step does too
+	input  *loaded  // of convolutions, see load.go
 	// once says that the step's result never changes: it runs when memory is
 	// placed, and its temps keep their memory.
 	once bool
@@ -109,6 +110,9 @@ type temp struct {
 	buf *plan.Buffer
 	mem []float32
 }
+
+// resize changes the number of floats, before memory is placed.
+func (t *temp) resize(n int) { t.buf.Size = 4 * n }
 
 // part returns one worker's share of n floats.
 func (t *temp) part(worker, n int) []float32 { return t.mem[worker*n:][:n] }
@@ -162,8 +166,7 @@ func (c *compiler) lowerAll(ctx context.Context) error {
 	for _, s := range c.all {
 		c.byBuffer[s.buf] = append(c.byBuffer[s.buf], s)
 	}
-	c.fuse()
-	return nil
+	return c.fuse()
 }
 
 // border emits the copies to outputs that cannot be read in place and the

@@ -9,13 +9,16 @@ import (
 // fuse joins chains of the same cut into one, computes cheap results again
 // rather than keep them, drops the stores of results that only their own chain
 // reads, and lets results lie where operands lay.
-func (c *compiler) fuse() {
+func (c *compiler) fuse() error {
 	var steps []*step
 	for _, s := range c.steps {
 		steps = schedule(steps, s)
 	}
 	c.steps = steps
 	c.again()
+	if err := c.onLoad(); err != nil {
+		return err
+	}
 
 	// readers counts the steps that read each buffer, the outside world included.
 	readers := map[*slot]int{}
@@ -48,6 +51,7 @@ func (c *compiler) fuse() {
 		s.bind = func() func() error { return c.bindChain(ch, stored) }
 	}
 	c.reuse()
+	return nil
 }
 
 // reuse lets results of chains lie where an operand lay that nobody reads any

@@ -56,6 +56,10 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	if b := n.Input(2); b != nil {
 		bias = c.in(b, rowMajor)
 	}
+	input := &loaded{slot: x, repeats: g.OC}
+	if r := p.ForwardRegion(0); sz.ForwardTasks > 0 && r.C1 > r.C0 {
+		input.repeats = g.OC / (r.C1 - r.C0)
+	}
 	packed, scratch := c.temp(sz.PackedForward), c.temp(sz.ForwardScratch*c.workers)
 	c.emitPack(n, w, func() func() error {
 		src := w.f32()
@@ -64,17 +68,32 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)
 	s := c.emit(n, p.Kernels(), []*slot{x, bias}, []*slot{y}, func() func() error {
-		xd, yd, pool := x.f32(), y.f32(), c.pool
+		xd, yd, pool := input.mem(), y.f32(), c.pool
 		f := conv.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
+		fs := make([]conv.Fusion, c.workers)
+		for w := range fs {
+			fs[w] = f
+			fs[w].Load = input.loader()
+		}
 		task := func(t, worker int) {
-			p.Forward(t, scratch.part(worker, sz.ForwardScratch), xd, packed.mem, f, yd)
+			p.Forward(t, scratch.part(worker, sz.ForwardScratch), xd, packed.mem, fs[worker], yd)
 		}
 		return func() error { pool.Run(sz.ForwardTasks, task); return nil }
 	}, packed, scratch)
 	s.also = c.alsoDone(e)
+	s.input = input
+	input.prepare = func() error {
+		if p, err = conv.New(g, conv.Options{AlwaysLoad: true}); err != nil {
+			return err
+		}
+		sz = p.Sizes()
+		packed.resize(sz.PackedForward)
+		scratch.resize(sz.ForwardScratch * c.workers)
+		return nil
+	}
 	return nil
 }
 
@@ -151,14 +170,29 @@ func lowerConvGradWeight(c *compiler, n *ir.Node) error {
 	}
 	sz := p.Sizes()
 	x, dy := c.in(xv, channelsLast), c.in(dyv, channelsLast)
+	input := &loaded{slot: x, repeats: sz.BackwardWeightsTasks / max(1, sz.Slots)}
 	partials, scratch := c.temp(sz.Partials), c.temp(sz.BackwardWeightsScratch*c.workers)
-	c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
-		xd, dyd, pool := x.f32(), dy.f32(), c.pool
+	s := c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
+		xd, dyd, pool := input.mem(), dy.f32(), c.pool
+		loads := make([]conv.Loader, c.workers)
+		for w := range loads {
+			loads[w] = input.loader()
+		}
 		task := func(t, worker int) {
-			p.BackwardWeights(t, scratch.part(worker, sz.BackwardWeightsScratch), xd, dyd, partials.mem)
+			p.BackwardWeightsLoad(t, scratch.part(worker, sz.BackwardWeightsScratch), xd, loads[worker], dyd, partials.mem)
 		}
 		return func() error { pool.Run(sz.BackwardWeightsTasks, task); return nil }
 	}, partials, scratch)
+	s.input = input
+	input.prepare = func() error {
+		if p, err = conv.New(g, conv.Options{AlwaysLoad: true}); err != nil {
+			return err
+		}
+		sz = p.Sizes()
+		partials.resize(sz.Partials)
+		scratch.resize(sz.BackwardWeightsScratch * c.workers)
+		return nil
+	}
 	dw := c.out(n.Out[0], rowMajor)
 	c.emit(n, "reduce slots", nil, []*slot{dw}, func() func() error {
 		dwd := dw.f32()

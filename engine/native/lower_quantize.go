@@ -157,7 +157,7 @@ func (c *compiler) emitFakeQuantize(n *ir.Node, q quantizer) error {
 			p = period.Len(k)
 		}
 		buf := c.grid(n, q, p)
-		l := &link{node: n, name: "FakeQuantize", in: []*slot{x}, out: c.out(n.Out[0], x.order), temps: []*temp{buf}}
+		l := &link{node: n, name: "FakeQuantize", light: true, in: []*slot{x}, out: c.out(n.Out[0], x.order), temps: []*temp{buf}}
 		l.bind = func() tileFunc {
 			g := quant.NewGrid(buf.mem, p)
 			return func(_ tile, dst []float32, src [][]float32) { quant.Forward(dst, src[0], g) }
