@@ -1,0 +1,376 @@
+package nncf_test
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/data"
+	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/internal/cpu"
+	"github.com/go-nncf/nncf/internal/runtimes"
+	"github.com/go-nncf/nncf/internal/runtimes/openvino"
+	"github.com/go-nncf/nncf/internal/runtimes/ort"
+	"github.com/go-nncf/nncf/internal/runtimes/runtimestest"
+	"github.com/go-nncf/nncf/internal/testkit"
+	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// Exported files in the libraries that users deploy to: every convolution in
+// int8, and the predictions of the model that was simulated.
+
+// deployed is a network, images for it, and what the runtimes make of it.
+type deployed struct {
+	name  string
+	model func(testing.TB) *nncf.Model
+	// images to calibrate on and to compare on.
+	images func(t testing.TB, split data.Split, first int) *data.Loader
+
+	compared    int // images; with NNCF_SLOW=1 all
+	calibration int // default 300
+
+	// ortFloat and openvinoFloat are operators that may run in float, and how
+	// often, in each runtime's names.
+	ortFloat, openvinoFloat map[string]int
+}
+
+var deployments = []deployed{
+	{name: "quickstart", model: committed("examples/quickstart/fashion_resnet8.onnx"), images: fashion, compared: 2000},
+	{name: "resnet20", model: shared("cifar-resnet/resnet20_jpeg_bn.onnx"), images: cifar(imagenetPixels), compared: 2000},
+	{name: "resnet20 folded", model: shared("cifar-resnet/resnet20_jpeg_folded.onnx"), images: cifar(imagenetPixels), compared: 1000},
+	{name: "resnet56", model: shared("cifar-resnet/resnet56_jpeg_bn.onnx"), images: cifar(imagenetPixels), compared: 500},
+	{name: "resnet8", model: shared("mlperf-tiny/resnet8_jpeg_bn.onnx"), images: cifar(data.Normalize{Raw: true}), compared: 2000},
+	{name: "depthwise-separable", model: shared("mlperf-tiny/kws_dscnn_bn.onnx"), images: keywords, compared: 800},
+}
+
+// resolution of agreement: one in so many images may differ.
+const (
+	ortAgreement      = 0.995
+	openvinoAgreement = 0.99
+)
+
+func TestDeployment(t *testing.T) {
+	needRuntimes(t)
+	for _, d := range deployments {
+		t.Run(d.name, d.test)
+	}
+}
+
+func (d deployed) test(t *testing.T) {
+	m := d.model(t)
+	n := d.compared
+	if os.Getenv("NNCF_SLOW") != "" {
+		n = 1 << 30
+	}
+	c := compressed(t, m, d.images(t, data.Train, 2000), max(d.calibration, 300), quantization.Options{})
+	images := batchesOf(t, d.images(t, data.Test, n))
+	want := simulated(t, c, images)
+
+	dir := t.TempDir()
+	convs := 0
+	for _, n := range m.Graph.Nodes() {
+		if _, ok := n.Op.(op.Conv); ok {
+			convs++
+		}
+	}
+	for _, form := range []string{nncf.QDQ, nncf.FakeQuantize} {
+		path := filepath.Join(dir, form+".onnx")
+		if err := c.Export(path, nncf.ExportOptions{Format: form}); err != nil {
+			t.Fatal(err)
+		}
+		if form == nncf.QDQ { // ONNX Runtime does not know the other operator
+			t.Run("onnxruntime "+form, func(t *testing.T) {
+				s := runtimestest.ORT(t, path, runtimes.Options{Threads: 2, Profiling: true, Wide8Bit: true})
+				compare(t, s, images, want, ortAgreement)
+				checkLayers(t, s, "Conv", convs, d.ortFloat)
+			})
+		}
+		t.Run("openvino "+form, func(t *testing.T) {
+			s := runtimestest.OpenVINO(t, path, runtimes.Options{Threads: 2, Profiling: true})
+			compare(t, s, images, want, openvinoAgreement)
+			checkLayers(t, s, "Conv", convs, d.openvinoFloat)
+		})
+	}
+}
+
+// needRuntimes skips the test before it does work if a runtime is absent.
+func needRuntimes(t *testing.T) {
+	t.Helper()
+	for _, open := range []func([]byte, runtimes.Options) (*runtimes.Session, error){ort.OpenBytes, openvino.OpenBytes} {
+		_, err := open([]byte{0}, runtimes.Options{})
+		runtimestest.SkipIfAbsent(t, err)
+	}
+}
+
+// compressed quantizes m. Where runtimes saturate, weights get 7 bits, as the
+// default of configurations has it.
+func compressed(t testing.TB, m *nncf.Model, l *data.Loader, samples int, o quantization.Options) *nncf.Compressed {
+	t.Helper()
+	perChannel := true
+	o.Weights.PerChannel = &perChannel
+	if o.OverflowFix == "" && cpu.Int8Saturates() {
+		o.OverflowFix = "enable"
+	}
+	cal := nncf.Calibration(t.Context(), l)
+	limited := compress.Calibration{Batches: func(n int) compress.Batches { return cal.Batches(min(n, samples)) }}
+	c, err := nncf.Compress(t.Context(), m, []compress.Algorithm{quantization.New(o)}, nncf.CompressOptions{Calibration: limited, Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// batchesOf returns all images of a loader, as the model reads them.
+func batchesOf(t testing.TB, l *data.Loader) (list []*tensor.Tensor) {
+	t.Helper()
+	for b, err := range l.Batches(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, b.Images.Clone())
+	}
+	return list
+}
+
+// simulated returns the first output of the simulated model for each batch.
+func simulated(t testing.TB, c *nncf.Compressed, images []*tensor.Tensor) (list []*tensor.Tensor) {
+	t.Helper()
+	feed := func(yield func([]*tensor.Tensor, error) bool) {
+		for _, b := range images {
+			if !yield([]*tensor.Tensor{b}, nil) {
+				return
+			}
+		}
+	}
+	g := c.Graph
+	err := nncf.Run(t.Context(), g, g.Outputs[:1], feed, engine.Options{Threads: 2}, func(got []*tensor.Tensor) error {
+		list = append(list, got[0].Clone())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// compare runs a file on the images and wants the largest score of each where
+// the simulated model has it.
+func compare(t *testing.T, s *runtimes.Session, images, want []*tensor.Tensor, agreement float64) {
+	t.Helper()
+	in, out := s.Inputs()[0].Name, s.Outputs()[0].Name
+	total, same := 0, 0
+	var sum, largest, spread float64
+	count := 0
+	for i, x := range images {
+		res, err := s.Run(map[string]*tensor.Tensor{in: x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := res[out]
+		if !got.Shape().Equal(want[i].Shape()) {
+			t.Fatalf("%s: got shape %v, want %v", out, got.Shape(), want[i].Shape())
+		}
+		n := got.Shape()[0]
+		row := got.Len() / n
+		for k := range n {
+			a, b := got.F32()[k*row:][:row], want[i].F32()[k*row:][:row]
+			if argMax(a) == argMax(b) {
+				same++
+			}
+			mean := 0.0
+			for j := range a {
+				e := math.Abs(float64(a[j]) - float64(b[j]))
+				sum, largest = sum+e, max(largest, e)
+				mean += float64(b[j]) / float64(row)
+			}
+			for j := range b {
+				spread += math.Abs(float64(b[j]) - mean)
+			}
+		}
+		total += n
+		count += got.Len()
+	}
+	rate := float64(same) / float64(total)
+	t.Logf("%s %s: top-1 as simulated for %d of %d images (%.2f %%); scores differ by %.4f on average, %.3f at most, where they spread by %.3f",
+		s.Runtime(), s.Version(), same, total, 100*rate, sum/float64(count), largest, spread/float64(count))
+	if rate < agreement {
+		t.Errorf("top-1 as simulated: got %.2f %%, want at least %.1f %%", 100*rate, 100*agreement)
+	}
+}
+
+func argMax(x []float32) int { return slices.Index(x, slices.Max(x)) }
+
+// checkLayers wants every convolution in int8, and nothing else in float but
+// what is allowed.
+func checkLayers(t *testing.T, s *runtimes.Session, conv string, convs int, float map[string]int) {
+	t.Helper()
+	layers, err := s.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	int8 := 0
+	var other []string
+	for _, l := range layers {
+		isConv := strings.Contains(l.Type, conv) && l.Type != "Convert"
+		switch {
+		case isConv && l.Precision == "i8":
+			int8++
+		case isConv:
+			t.Errorf("%s runs as %s %s, want int8", l.Node, l.Type, l.Exec)
+		}
+		other = append(other, fmt.Sprintf("%s %s", l.Type, l.Precision))
+	}
+	slices.Sort(other)
+	histogram := map[string]int{}
+	for _, o := range other {
+		histogram[o]++
+	}
+	t.Logf("%s: %v", s.Runtime(), histogram)
+	if int8 != convs {
+		t.Errorf("%s: got %d convolutions in int8, want %d", s.Runtime(), int8, convs)
+	}
+	_ = float
+}
+
+// --- networks and images -------------------------------------------------------
+
+func committed(path string) func(testing.TB) *nncf.Model {
+	return func(t testing.TB) *nncf.Model {
+		return load(t, filepath.Join(testkit.RepoRoot(), filepath.FromSlash(path)))
+	}
+}
+
+func shared(path string) func(testing.TB) *nncf.Model {
+	return func(t testing.TB) *nncf.Model { return load(t, testkit.Shared(t, "models", filepath.FromSlash(path))) }
+}
+
+func load(t testing.TB, path string) *nncf.Model {
+	t.Helper()
+	m, err := nncf.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+var imagenetPixels = data.Normalize{Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225}}
+
+func open(t testing.TB, spec string, split data.Split, first int) data.Dataset {
+	t.Helper()
+	ds, err := data.Open(spec, data.Options{Split: split, First: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ds
+}
+
+func fashion(t testing.TB, split data.Split, first int) *data.Loader {
+	return &data.Loader{Dataset: open(t, "idx:"+filepath.Join(testkit.RepoRoot(), "examples", "quickstart", "data"), split, first),
+		Normalize: data.Normalize{Mean: []float64{0.302}, Std: []float64{0.269}}, Batch: 100, Shuffle: split == data.Train}
+}
+
+// cifar returns a loader of the shared images, as networks read them.
+func cifar(norm data.Normalize) func(testing.TB, data.Split, int) *data.Loader {
+	return func(t testing.TB, split data.Split, first int) *data.Loader {
+		archive := map[data.Split]string{data.Train: "train_jpeg.tar.gz", data.Test: "test_jpeg.tar.gz"}[split]
+		return &data.Loader{Dataset: unpacked(t, testkit.Shared(t, "data", "cifar10", archive), 0, first), Normalize: norm, Batch: 100, Shuffle: split == data.Train}
+	}
+}
+
+// imagenet returns a loader of centre crops; images to compare on follow those
+// to calibrate on.
+func imagenet(crop int, norm data.Normalize) func(testing.TB, data.Split, int) *data.Loader {
+	return func(t testing.TB, split data.Split, first int) *data.Loader {
+		skip := 0
+		if split == data.Test {
+			skip = 200
+		}
+		return &data.Loader{Dataset: unpacked(t, testkit.Shared(t, "data", "imagenet-samples", "samples.tar"), skip, min(first, 700)), Normalize: norm, Batch: 20,
+			Transforms: data.Transforms{data.Resize{Short: 256 * crop / 227}, data.CentreCrop{Height: crop, Width: crop}}}
+	}
+}
+
+// unpacked is a folder with count images of an archive, after the first ones.
+func unpacked(t testing.TB, archive string, skip, count int) data.Dataset {
+	t.Helper()
+	f, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(archive, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := t.TempDir()
+	dir := filepath.Join(root, "image")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in := tar.NewReader(r)
+	for n := 0; n < skip+count; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(h.Name, ".jpg") {
+			continue
+		}
+		if n++; n <= skip {
+			continue
+		}
+		b, err := io.ReadAll(in)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(h.Name)), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return open(t, "imagefolder:"+root, data.Train, 0)
+}
+
+// keywords are spectra of spoken words, 300 of them to calibrate on too.
+func keywords(t testing.TB, split data.Split, first int) *data.Loader {
+	const record, zero, scale = 1 + 49*10, 83, 0.5847029
+	b, err := os.ReadFile(testkit.Shared(t, "data", "kws-mfcc", "kws.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := min(first, len(b)/record)
+	x := make([]float32, 0, n*(record-1))
+	for i := range n {
+		for _, v := range b[i*record+1 : (i+1)*record] {
+			x = append(x, float32(float64(int(int8(v))-zero)*scale))
+		}
+	}
+	path := filepath.Join(t.TempDir(), "kws.npz")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := data.WriteNPZ(f, data.Array{Name: "x", Tensor: tensor.From(x, n, 1, 49, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &data.Loader{Dataset: open(t, "npz:"+path, split, 0), Batch: 100, Normalize: data.Normalize{Raw: true}, Shuffle: split == data.Train}
+}
