@@ -9,6 +9,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/rewrite"
 )
 
@@ -51,6 +52,12 @@ func Compress(ctx context.Context, m *Model, algorithms []compress.Algorithm, op
 	}
 	return c, nil
 }
+
+// RoundBiases moves the biases of quantized layers to the integers that Export
+// writes, by at most half a step of the accumulator: the model then computes
+// what the exported file computes. Call it when training is done, before the
+// final evaluation; see [pass.RoundBiases].
+func (c *Compressed) RoundBiases() error { return pass.RoundBiases(c.Graph, c.Trace) }
 
 // deepClone is a clone with stored data of its own.
 func deepClone(g *ir.Graph) *ir.Graph {

@@ -49,9 +49,14 @@ func (c *Compressed) exported(o ExportOptions) (*ir.Graph, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	g, t := c.Graph.Clone(), &rewrite.Trace{}
+	g, t := deepClone(c.Graph), &rewrite.Trace{}
 	if err := c.Strip(g, t); err != nil {
 		return nil, err
+	}
+	if o.Format == FakeQuantize { // so that both forms compute the same
+		if err := pass.RoundBiases(g, t); err != nil {
+			return nil, err
+		}
 	}
 	if err := pass.FoldBatchNorm(g, t); err != nil {
 		return nil, err

@@ -129,6 +129,9 @@ func compressed(t testing.TB, m *nncf.Model, l *data.Loader, samples int, o quan
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := c.RoundBiases(); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 

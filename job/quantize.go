@@ -57,6 +57,9 @@ func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
 	if s.compressed, err = nncf.Compress(ctx, m, o.Algorithms, nncf.CompressOptions{Calibration: limited, Threads: o.Threads, Logger: o.Logger}); err != nil {
 		return nil, err
 	}
+	if err := s.compressed.RoundBiases(); err != nil {
+		return nil, err
+	}
 	r.Stage = s.compressed.Stage()
 	st := s.compressed.Statistics()
 	r.Statistics = &st

@@ -359,6 +359,11 @@ func (r *run) finish(ctx context.Context) error {
 		}
 		r.result.Checkpoint = r.path(bestName)
 	}
+	if r.state.compressed != nil {
+		if err := r.state.compressed.RoundBiases(); err != nil {
+			return err
+		}
+	}
 	final, err := r.evaluate(ctx, nil)
 	if err != nil {
 		return err
