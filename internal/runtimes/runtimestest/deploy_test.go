@@ -1,4 +1,4 @@
-package nncf_test
+package runtimestest_test
 
 import (
 	"archive/tar"
