@@ -150,6 +150,9 @@ func propagatePairs(g *ir.Graph, t *rewrite.Trace) error {
 			if v == nil || !v.Type.DType.IsFloat() || !feeds[v.ID] {
 				continue
 			}
+			if padIntegers(p, n, from) {
+				continue
+			}
 			base, uses := v.Name, v.Uses()
 			p.Note("%s", base)
 			y := pair(p, base, base, v, from.In[1], from.Input(2))
@@ -164,6 +167,44 @@ func propagatePairs(g *ir.Graph, t *rewrite.Trace) error {
 		}
 	}
 	return p.Commit()
+}
+
+// padIntegers makes a Pad work on the integers in front of from; ONNX Runtime
+// would pad in float otherwise, OpenVINO pads integers either way.
+func padIntegers(p *rewrite.Patch, n, from *ir.Node) bool {
+	pad, ok := n.Op.(op.Pad)
+	if !ok {
+		return false
+	}
+	in := slices.Clone(n.In)
+	scale, zero := from.In[1], from.Input(2)
+	in[0] = from.In[0]
+	if pad.Mode == "" {
+		fill := zero
+		if v := n.Input(2); v != nil {
+			c, ok := scalar(v)
+			_, s, z, _ := dequantized(from.Out[0])
+			if !ok {
+				return false
+			}
+			if c != 0 {
+				fill = p.B.Const(v.Name+"/quantized", tensor.Scalar(uint8(c/float64(s)+float64(z))))
+			}
+		}
+		for len(in) < 3 {
+			in = append(in, nil)
+		}
+		in[2] = fill
+	}
+	y := n.Out[0]
+	k := p.B.Op(pad, n.Name, in...)
+	d := p.B.Op(op.DequantizeLinear{Axis: 1}, y.Name+"/dequantize", k, scale, zero)
+	name := y.Name
+	take(p, y, d)
+	if p.B.Err() == nil {
+		p.Graph().Rename(k, p.Graph().UniqueName(name+"/quantized"))
+	}
+	return true
 }
 
 // pairToCopy returns the DequantizeLinear in front of an operator that only

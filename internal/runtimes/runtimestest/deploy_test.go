@@ -26,6 +26,7 @@ import (
 	"github.com/go-nncf/nncf/internal/testkit"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
+	"github.com/go-nncf/nncf/zoo"
 )
 
 // Exported files in the libraries that users deploy to: every convolution in
@@ -40,6 +41,7 @@ type deployed struct {
 
 	compared    int // images; with NNCF_SLOW=1 all
 	calibration int // default 300
+	options     quantization.Options
 
 	// ortFloat and openvinoFloat are operators that may run in float, and how
 	// often, in each runtime's names.
@@ -53,6 +55,13 @@ var deployments = []deployed{
 	{name: "resnet56", model: shared("cifar-resnet/resnet56_jpeg_bn.onnx"), images: cifar(imagenetPixels), compared: 500},
 	{name: "resnet8", model: shared("mlperf-tiny/resnet8_jpeg_bn.onnx"), images: cifar(data.Normalize{Raw: true}), compared: 2000},
 	{name: "depthwise-separable", model: shared("mlperf-tiny/kws_dscnn_bn.onnx"), images: keywords, compared: 800},
+	{name: "depthwise-separable folded", model: shared("mlperf-tiny/kws_dscnn_folded.onnx"), images: keywords, compared: 800},
+	{name: "mobilenet_v1", model: shared("mlperf-tiny/vww_mobilenetv1_025_bn.onnx"), images: imagenet(96, data.Normalize{}), compared: 700},
+	{name: "squeezenet", model: shared("squeezenet/squeezenet1_0.onnx"), images: imagenet(227, data.Normalize{Raw: true, BGR: true, Mean: []float64{104, 117, 123}}), compared: 200},
+	{name: "mobilenet_v2 of random weights", model: random("mobilenet_v2", zoo.Options{Classes: 10, Size: 96}), images: imagenet(96, imagenetPixels), compared: 100},
+	{name: "resnet18 of random weights", model: random("resnet18", zoo.Options{Classes: 10, Size: 96}), images: imagenet(96, imagenetPixels), compared: 100},
+	{name: "quickstart, weights of 8 bits", model: committed("examples/quickstart/fashion_resnet8.onnx"), images: fashion, compared: 2000,
+		options: quantization.Options{OverflowFix: "disable"}},
 }
 
 // resolution of agreement: one in so many images may differ.
@@ -74,7 +83,7 @@ func (d deployed) test(t *testing.T) {
 	if os.Getenv("NNCF_SLOW") != "" {
 		n = 1 << 30
 	}
-	c := compressed(t, m, d.images(t, data.Train, 2000), max(d.calibration, 300), quantization.Options{})
+	c := compressed(t, m, d.images(t, data.Train, 2000), max(d.calibration, 300), d.options)
 	images := batchesOf(t, d.images(t, data.Test, n))
 	want := simulated(t, c, images)
 
@@ -257,6 +266,16 @@ func committed(path string) func(testing.TB) *nncf.Model {
 
 func shared(path string) func(testing.TB) *nncf.Model {
 	return func(t testing.TB) *nncf.Model { return load(t, testkit.Shared(t, "models", filepath.FromSlash(path))) }
+}
+
+func random(name string, o zoo.Options) func(testing.TB) *nncf.Model {
+	return func(t testing.TB) *nncf.Model {
+		m, err := nncf.Build(name, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
 }
 
 func load(t testing.TB, path string) *nncf.Model {
