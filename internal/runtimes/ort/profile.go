@@ -41,8 +41,12 @@ func parseProfile(profile []byte) ([]runtimes.Layer, error) {
 			i = len(layers)
 			index[node] = i
 			l := runtimes.Layer{Node: node, Type: e.Args.Op, Exec: e.Args.Provider}
-			if len(e.Args.Inputs) > 0 {
-				for _, name := range slices.Sorted(maps.Keys(e.Args.Inputs[0])) {
+			first := 0
+			if e.Args.Op == "QLinearConcat" { // scale and zero point of the result come first
+				first = 2
+			}
+			if len(e.Args.Inputs) > first {
+				for _, name := range slices.Sorted(maps.Keys(e.Args.Inputs[first])) {
 					l.Exec += " " + name
 					l.Precision = precision(name)
 				}
@@ -60,7 +64,7 @@ func parseProfile(profile []byte) ([]runtimes.Layer, error) {
 
 // precision shortens the type of a node's first input. A kernel with an integer
 // first input computes in integers: the fused operators (QLinearConv, QGemm, …)
-// take the quantized activation first.
+// take the quantized activation first, but for QLinearConcat.
 func precision(typ string) string {
 	switch typ {
 	case "float":
