@@ -76,6 +76,7 @@ type step struct {
 	chain  *chain   // nil unless the step streams elements, see chain.go
 	also   *ir.Node // a node that the step does too
 	input  *loaded  // of convolutions, see load.go
+	output *watched // of convolutions, see watch.go
 	// once says that the step's result never changes: it runs when memory is
 	// placed, and its temps keep their memory.
 	once bool

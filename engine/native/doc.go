@@ -4,6 +4,13 @@
 //	compile.go    walks the nodes in order; each lowering emits steps
 //	slot.go       where a value lies: arena span or fixed tensor, in one order
 //	lower_*.go    one file per operator family; table.go lists them by kind
+//	epilogue.go   clips that products do as they store
+//	chain.go      elementwise operators and sums, tile by tile
+//	spread.go     operands that broadcast; convert.go: element types in chains
+//	fuse.go       joins chains, drops stores, reuses memory
+//	again.go      cheap results computed twice instead of kept
+//	load.go       activations that convolutions compute as they load them
+//	watch.go      sums over a convolution's result while it is in the caches
 //	reference.go  the lowering of everything else: the operator's own Eval
 //	program.go    inputs, outputs, Run
 //

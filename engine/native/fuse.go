@@ -19,6 +19,7 @@ func (c *compiler) fuse() error {
 	if err := c.onLoad(); err != nil {
 		return err
 	}
+	c.watch()
 
 	// readers counts the steps that read each buffer, the outside world included.
 	readers := map[*slot]int{}

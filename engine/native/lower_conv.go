@@ -67,6 +67,18 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	}, packed)
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)
+	output := &watched{
+		slot: y, workers: c.workers,
+		tasks: func() int { return sz.ForwardTasks },
+		region: func(task int) (lo, hi int) {
+			r := p.ForwardRegion(task)
+			return r.P0 * g.OC, r.P1 * g.OC
+		},
+		entire: func() bool {
+			r := p.ForwardRegion(0)
+			return sz.ForwardTasks > 0 && r.C0 == 0 && r.C1 == g.OC
+		},
+	}
 	s := c.emit(n, p.Kernels(), []*slot{x, bias}, []*slot{y}, func() func() error {
 		xd, yd, pool := input.mem(), y.f32(), c.pool
 		f := conv.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
@@ -81,8 +93,9 @@ func lowerConv(c *compiler, n *ir.Node) error {
 		task := func(t, worker int) {
 			p.Forward(t, scratch.part(worker, sz.ForwardScratch), xd, packed.mem, fs[worker], yd)
 		}
-		return func() error { pool.Run(sz.ForwardTasks, task); return nil }
+		return runTasks(pool, sz.ForwardTasks, then(task, output.after()))
 	}, packed, scratch)
+	s.output = output
 	s.also = c.alsoDone(e)
 	s.input = input
 	input.prepare = func() error {

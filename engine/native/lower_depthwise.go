@@ -26,7 +26,7 @@ func (c *compiler) emitDepthwise(n *ir.Node, g depthwise.Geometry) error {
 		return err
 	}
 	sz := p.Sizes()
-	return c.emitDepthwisePass(n, p.Kernels(), sz.PackedForward, sz.ForwardTasks, p.PackForward, p.Forward)
+	return c.emitDepthwisePass(n, p.Kernels(), sz.PackedForward, sz.ForwardTasks, p.PackForward, p.Forward, p.ForwardRegion)
 }
 
 // emitDepthwiseTransposed runs the data gradient of a depthwise convolution.
@@ -36,10 +36,10 @@ func (c *compiler) emitDepthwiseTransposed(n *ir.Node, g depthwise.Geometry) err
 		return err
 	}
 	sz := p.Sizes()
-	return c.emitDepthwisePass(n, p.Kernels(), sz.PackedBackward, sz.BackwardDataTasks, p.PackBackward, p.BackwardData)
+	return c.emitDepthwisePass(n, p.Kernels(), sz.PackedBackward, sz.BackwardDataTasks, p.PackBackward, p.BackwardData, p.BackwardDataRegion)
 }
 
-func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks int, pack func(dst, w []float32), pass func(task int, x, w []float32, f depthwise.Fusion, y []float32)) error {
+func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks int, pack func(dst, w []float32), pass func(task int, x, w []float32, f depthwise.Fusion, y []float32), region func(task int) depthwise.Region) error {
 	x, w := c.in(n.In[0], channelsLast), c.in(n.In[1], rowMajor)
 	var bias *slot
 	if b := n.Input(2); b != nil {
@@ -52,14 +52,25 @@ func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks
 	}, packed)
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)
+	ch := y.channels()
+	output := &watched{
+		slot: y, workers: c.workers,
+		tasks: func() int { return tasks },
+		region: func(task int) (lo, hi int) {
+			r := region(task)
+			return r.P0 * ch, r.P1 * ch
+		},
+		entire: func() bool { return tasks > 0 },
+	}
 	s := c.emit(n, kernel, []*slot{x, bias}, []*slot{y}, func() func() error {
 		xd, yd := x.f32(), y.f32()
 		f := depthwise.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
-		return runTasks(c.pool, tasks, func(t, _ int) { pass(t, xd, packed.mem, f, yd) })
+		return runTasks(c.pool, tasks, then(func(t, _ int) { pass(t, xd, packed.mem, f, yd) }, output.after()))
 	}, packed)
+	s.output = output
 	s.also = c.alsoDone(e)
 	return nil
 }

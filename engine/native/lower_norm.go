@@ -8,27 +8,43 @@ import (
 	"github.com/go-nncf/nncf/op"
 )
 
+// sums are the partial sums of a link that has no result: one entry of length
+// size per task of whatever runs the link.
+type sums struct {
+	part, own   *temp // own: the sums of the tile at hand
+	size, tasks int
+}
+
+// recut gives the sums another number of tasks, before memory is placed.
+func (s *sums) recut(tasks int) {
+	s.tasks = tasks
+	s.part.resize(s.size * tasks)
+	s.own.resize(s.size * tasks)
+}
+
+// all returns the partial sums of all tasks, in order; for use in bind.
+func (s *sums) all() []float32 { return s.part.mem[:s.tasks*s.size] }
+
 // accumulate returns a sum link over the given operands: compute writes the
 // sums of one tile, of length size, which are added up per task in tile order.
-// The result has one entry of that length per task.
-func (c *compiler) accumulate(n *ir.Node, name string, like *slot, size int, in []*slot, compute func(part []float32, src [][]float32)) (l *link, part *temp, tasks int) {
-	_, tasks = chainTasks(like.shape.Numel(), chainUnit(like))
-	part = c.temp(size * tasks)
-	own := c.temp(size * tasks) // one per task: sums of the tile at hand
-	l = &link{node: n, name: name, in: in, temps: []*temp{part, own}}
+func (c *compiler) accumulate(n *ir.Node, name string, like *slot, size int, in []*slot, compute func(part []float32, src [][]float32)) (*link, *sums) {
+	_, tasks := chainTasks(like.shape.Numel(), chainUnit(like))
+	s := &sums{part: c.temp(0), own: c.temp(0), size: size}
+	s.recut(tasks)
+	l := &link{node: n, name: name, in: in, temps: []*temp{s.part, s.own}, sums: s}
 	l.bind = func() tileFunc {
 		return func(t tile, _ []float32, src [][]float32) {
-			acc := part.mem[t.task*size:][:size]
+			acc := s.part.mem[t.task*size:][:size]
 			if t.first {
 				compute(acc, src)
 				return
 			}
-			p := own.mem[t.task*size:][:size]
+			p := s.own.mem[t.task*size:][:size]
 			compute(p, src)
 			elementwise.Add.Run(acc, acc, p)
 		}
 	}
-	return l, part, tasks
+	return l, s
 }
 
 // lowerBatchNorm runs batch normalization: in inference one affine map, in
@@ -59,7 +75,7 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 		}, gamma, beta, runMean, runVar, inv, scale, shift)
 	} else {
 		mean, variance, inv := c.temp(ch), c.temp(ch), c.temp(ch)
-		l, part, tasks := c.accumulate(n, "statistics", x, norm.StatsLen(p), []*slot{x}, func(part []float32, src [][]float32) {
+		l, part := c.accumulate(n, "statistics", x, norm.StatsLen(p), []*slot{x}, func(part []float32, src [][]float32) {
 			norm.Stats(part, src[0], runMean.mem)
 		})
 		l.temps = append(l.temps, runMean)
@@ -70,7 +86,6 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 				outs[i] = c.out(v, rowMajor)
 			}
 		}
-		sums := tasks * norm.StatsLen(p)
 		c.emit(n, "moments", nil, outs, func() func() error {
 			data := make([][]float32, len(outs))
 			for i, s := range outs {
@@ -86,7 +101,7 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 			}
 			return func() error {
 				m, v, r := mean.mem[:ch], variance.mem[:ch], inv.mem[:ch]
-				norm.Moments(m, v, part.mem[:sums], runMean.mem, rows)
+				norm.Moments(m, v, part.all(), runMean.mem, rows)
 				norm.InvStd(r, v, o.Epsilon)
 				norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, m, r)
 				update(data[0], runMean.mem, m)
@@ -95,7 +110,7 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 				copy(data[3], r)
 				return nil
 			}
-		}, part, runMean, runVar, gamma, beta, mean, variance, inv, scale, shift)
+		}, part.part, runMean, runVar, gamma, beta, mean, variance, inv, scale, shift)
 	}
 	l := &link{node: n, name: "scale-shift", cheap: true, in: []*slot{x}, out: c.out(n.Out[0], xOrder), temps: []*temp{scale, shift}}
 	l.bind = func() tileFunc {
@@ -129,7 +144,7 @@ func lowerBatchNormGrad(c *compiler, n *ir.Node) error {
 		}, variance, inv)
 	}
 	size := norm.GradStatsLen(p, false)
-	l, part, tasks := c.accumulate(n, "gradient sums", x, size, []*slot{g, x}, func(part []float32, src [][]float32) {
+	l, part := c.accumulate(n, "gradient sums", x, size, []*slot{g, x}, func(part []float32, src [][]float32) {
 		norm.GradStats(part, src[0], src[1], mean.mem, mean.mem, mean.mem, norm.Act{}, nil) // without act only the lengths of scale and shift count
 	})
 	l.temps = append(l.temps, mean)
@@ -150,7 +165,7 @@ func lowerBatchNormGrad(c *compiler, n *ir.Node) error {
 			}
 		}
 		return func() error {
-			norm.GradCoef(a.mem, b.mem, k.mem, dgamma.mem, dbeta.mem, part.mem[:tasks*size], gamma.mem, mean.mem[:ch], inv.mem[:ch], rows, false)
+			norm.GradCoef(a.mem, b.mem, k.mem, dgamma.mem, dbeta.mem, part.all(), gamma.mem, mean.mem[:ch], inv.mem[:ch], rows, false)
 			copy(d[0], dgamma.mem)
 			copy(d[1], dbeta.mem)
 			if o.Frozen {
@@ -159,7 +174,7 @@ func lowerBatchNormGrad(c *compiler, n *ir.Node) error {
 			}
 			return nil
 		}
-	}, part, gamma, mean, inv, a, b, k, dgamma, dbeta)
+	}, part.part, gamma, mean, inv, a, b, k, dgamma, dbeta)
 	if v := n.Output(0); v != nil {
 		m := &link{node: n, name: "A·g+B·x+C", in: []*slot{g, x}, out: c.out(v, xOrder), temps: []*temp{a, b, k}}
 		m.bind = func() tileFunc {

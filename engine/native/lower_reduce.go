@@ -171,7 +171,7 @@ func (c *compiler) emitColumnSum(n *ir.Node, channel bool, factor float64) error
 	x := c.in(n.In[0], o)
 	ch := n.Out[0].Type.MustShape().Numel()
 	p := period.Len(ch)
-	l, part, tasks := c.accumulate(n, "sum", x, p, []*slot{x}, func(part []float32, src [][]float32) {
+	l, part := c.accumulate(n, "sum", x, p, []*slot{x}, func(part []float32, src [][]float32) {
 		clear(part)
 		reduce.SumChannels(part, src[0])
 	})
@@ -180,13 +180,13 @@ func (c *compiler) emitColumnSum(n *ir.Node, channel bool, factor float64) error
 	c.emit(n, "fold", nil, []*slot{y}, func() func() error {
 		yd, sums := y.f32(), make([]float64, ch)
 		return func() error {
-			foldColumns(sums, part.mem[:tasks*p])
+			foldColumns(sums, part.all())
 			for i, v := range sums {
 				yd[i] = float32(v * factor)
 			}
 			return nil
 		}
-	}, part)
+	}, part.part)
 	return nil
 }
 

@@ -100,12 +100,9 @@ func resizeTaps(n *ir.Node, r op.Resize, xs tensor.Shape) (taps [][][]tap, ok bo
 }
 
 func lowerResize(c *compiler, n *ir.Node) error {
-	r, ok := n.Op.(op.Resize)
-	if u, isU := n.Op.(op.Upsample); isU {
-		r, ok = u.Resize, false // its inputs are numbered in another way
-	}
+	r := n.Op.(op.Resize)
 	xs := n.In[0].Type.MustShape()
-	if !ok || !isFloat(n.In[0]) || n.Out[0].Type.MustShape().Numel() == 0 {
+	if !isFloat(n.In[0]) || n.Out[0].Type.MustShape().Numel() == 0 {
 		return lowerReference(c, n)
 	}
 	taps, ok, err := resizeTaps(n, r, xs)

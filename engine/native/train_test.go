@@ -193,6 +193,36 @@ func TestTrainingStep_AllocatesNothing(t *testing.T) {
 	}
 }
 
+// Fusion is checked by what is left: no activation between a normalization and
+// the next convolution of a block is stored, and no pass for statistics alone.
+func TestTrainingStep_Fuses(t *testing.T) {
+	for _, quant := range []bool{false, true} {
+		g := trainingStep(t, "resnet8_cifar", zoo.Options{}, 64, quant)
+		p, err := Backend{}.Compile(t.Context(), g, engine.Options{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		var load, sum int
+		for _, s := range p.Info().Steps {
+			if s.Kernel == "statistics" || s.Kernel == "gradient sums" && quant {
+				t.Errorf("quant=%v: a pass of its own: %s of %s", quant, s.Kernel, s.Node)
+			}
+			if slices.Contains(s.Fused, "scale-shift") && (s.Kind == "Conv" || s.Kind == "ConvGradWeight") {
+				load++
+			}
+			if slices.Contains(s.Fused, "statistics") {
+				sum++
+			}
+		}
+		// Three blocks, whose second convolution and its weight gradient load
+		// the first one's activation; seven normalizations.
+		if load != 6 || sum != 7 {
+			t.Errorf("quant=%v: %d steps load activations and %d convolutions sum statistics, want 6 and 7", quant, load, sum)
+		}
+	}
+}
+
 func BenchmarkTrainingStep(b *testing.B) {
 	for _, quant := range []bool{false, true} {
 		b.Run(fmt.Sprintf("net=resnet20/batch=128/quant=%v", quant), func(b *testing.B) {
