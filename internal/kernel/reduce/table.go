@@ -42,6 +42,11 @@ func pick() *variant {
 
 // noescape hides p from escape analysis: an argument of a call through the
 // table would move to the heap, but no kernel keeps its arguments.
+//
+// Checks of pointers, which come with the race detector, would call between the
+// two conversions, and the stack may move then.
+//
+//go:nocheckptr
 func noescape[T any](p *T) *T {
 	x := uintptr(unsafe.Pointer(p))
 	return *(**T)(unsafe.Pointer(&x))
