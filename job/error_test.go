@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -207,6 +208,15 @@ func TestFixedBatch(t *testing.T) {
 	if q.Samples != 120 || q.Export.Compared != 200 || q.Export.Bits != "8" {
 		t.Errorf("quantized with batch 1: got %d samples, export %+v", q.Samples, q.Export)
 	}
+	again := filepath.Join(dir, "again.onnx")
+	if _, err := job.Export(t.Context(), q.Checkpoint, again, job.ExportOptions{}, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	a, errA := os.ReadFile(again)
+	b, errB := os.ReadFile(q.Output)
+	if errA != nil || errB != nil || !bytes.Equal(a, b) {
+		t.Errorf("the checkpoint %s exports another file (%v, %v)", q.Checkpoint, errA, errB)
+	}
 	cfg := parse(t, dir, edit(t, fileModel(t, "one.onnx"), `"batch_size": 16`, `"batch_size": 1`, `"epochs": 2`, `"epochs": 1, "train_samples": 20`))
 	if r := mustTrain(t, cfg, job.Options{}); len(r.Epochs) != 1 || r.Epochs[0].Train.Samples != 20 {
 		t.Errorf("trained with batch 1: got %+v", r.Epochs)
@@ -223,6 +233,37 @@ func TestEvaluate_Detector(t *testing.T) {
 	for _, name := range []string{"rfb320_bn.onnx", "rfb320_folded.onnx"} {
 		_, err := job.Evaluate(t.Context(), testkit.Shared(t, "models", "ultraface", name), &data.Loader{Dataset: ds}, 0, job.Options{})
 		wantError(t, err, "accuracy needs scores")
+	}
+}
+
+func TestQuantize_Mistakes(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.onnx")
+	writeModel(t, path, 0, zoo.Options{})
+	c := parse(t, dir, small)
+	algorithms, err := c.Algorithms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := data.Open(c.Dataset.Train, data.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := job.QuantizeOptions{Model: path, Output: path, Algorithms: algorithms, Samples: 20,
+		Data: &data.Loader{Dataset: ds, Transforms: c.EvalTransforms, Normalize: c.Preprocessing, Batch: 40}}
+	_, err = job.Quantize(t.Context(), o)
+	wantError(t, err, "would replace the model")
+	o.Output, o.Export.Format = filepath.Join(dir, "int8.onnx"), "tflite"
+	_, err = job.Quantize(t.Context(), o)
+	wantError(t, err, `got "tflite"`)
+	o.Export.Format = ""
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err = job.Quantize(ctx, o); !errors.Is(err, job.ErrInterrupted) {
+		t.Errorf("cancelled: got error %v, want ErrInterrupted", err)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+		t.Errorf("got %v (%v) in the folder, want the model alone", list, err)
 	}
 }
 

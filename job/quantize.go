@@ -2,6 +2,11 @@ package job
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-nncf/nncf"
@@ -24,11 +29,16 @@ type QuantizeOptions struct {
 }
 
 // Quantize initialises compression from data and exports the result, without
-// training.
-func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
+// training. Beside the output it writes a checkpoint, from which [Export] makes
+// other forms: model.ckpt for model.onnx.
+func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	start := time.Now()
+	defer func() { err = cancelled(ctx, err) }()
 	if err := o.Export.Validate(); err != nil {
 		return nil, err
+	}
+	if sameFile(o.Model, o.Output) {
+		return nil, fmt.Errorf("output %s would replace the model: choose another name", o.Output)
 	}
 	m, err := nncf.Load(o.Model)
 	if err != nil {
@@ -72,6 +82,17 @@ func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
 		r.Compressed, r.Metrics, r.Samples = &c, c, c.Samples
 	}
 	o.note("exporting %s", o.Output)
+	r.Checkpoint = strings.TrimSuffix(o.Output, filepath.Ext(o.Output)) + ".ckpt"
+	if err := os.MkdirAll(filepath.Dir(o.Output), 0o755); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	ck, err := s.checkpoint(checkpointMeta{Result: r}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := ck.Save(r.Checkpoint); err != nil {
+		return nil, err
+	}
 	if r.Export, err = exportModel(ctx, s, o.Output, o.Export, o.Data, o.Threads); err != nil {
 		return nil, err
 	}
@@ -80,9 +101,18 @@ func Quantize(ctx context.Context, o QuantizeOptions) (*Result, error) {
 	return r, nil
 }
 
+// cancelled turns the error of a cancelled context into [ErrInterrupted].
+func cancelled(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w; there is nothing to resume", ErrInterrupted)
+	}
+	return err
+}
+
 // Evaluate measures an ONNX file on a data set.
-func Evaluate(ctx context.Context, model string, l *data.Loader, threads int, opt Options) (*Result, error) {
+func Evaluate(ctx context.Context, model string, l *data.Loader, threads int, opt Options) (_ *Result, err error) {
 	start := time.Now()
+	defer func() { err = cancelled(ctx, err) }()
 	m, err := nncf.Load(model)
 	if err != nil {
 		return nil, err
