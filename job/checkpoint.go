@@ -15,12 +15,12 @@ import (
 	"github.com/go-nncf/nncf/train"
 )
 
-// checkpointMeta is the JSON document of a checkpoint.
+// checkpointMeta is the JSON document of a checkpoint. It follows from the
+// configuration and the data alone, so that equal runs leave equal files: there
+// are no times in it, and no settings that only say how a run is executed.
 type checkpointMeta struct {
-	// At is where training goes on. EpochSeconds is the time that its epoch took
-	// so far.
-	At           train.Position `json:"at"`
-	EpochSeconds float64        `json:"epoch_seconds,omitempty"`
+	// At is where training goes on.
+	At train.Position `json:"at"`
 
 	OptimizerStep int             `json:"optimizer_step"`
 	Schedule      json.RawMessage `json:"schedule,omitempty"`

@@ -14,7 +14,8 @@ type Result struct {
 	Model   string        `json:"model"`
 	Samples int           `json:"samples"`
 	Metrics train.Metrics `json:"metrics"` // of the final model
-	Seconds float64       `json:"seconds"`
+	// Seconds is the time of this execution; checkpoints hold no times.
+	Seconds float64 `json:"seconds"`
 	// Float is the model as it came in, Initialized the compressed one before
 	// fine-tuning, Compressed after it.
 	Float       *train.Metrics `json:"float,omitempty"`
@@ -35,7 +36,7 @@ type EpochResult struct {
 	LR      float64       `json:"lr"`
 	Train   train.Metrics `json:"train"`
 	Eval    train.Metrics `json:"eval"`
-	Seconds float64       `json:"seconds"`
+	Seconds float64       `json:"seconds"` // since the run was resumed, 0 before
 	Best    bool          `json:"best"`
 }
 

@@ -30,7 +30,6 @@ func (r *run) resume(ck *train.Checkpoint) (err error) {
 	}
 	if r.meta.Result != nil {
 		r.result = *r.meta.Result
-		r.earlier = r.result.Seconds
 	}
 	if err := r.newTrainer(); err != nil {
 		return err
@@ -66,10 +65,24 @@ var (
 	notedKeys = []string{"batch_norm", "dataset", "gradient_clip", "loss", "optimizer"}
 )
 
+// settings returns the configuration without the keys that may change.
+func (r *run) settings() (json.RawMessage, error) {
+	all, err := json.Marshal(r.c)
+	if err != nil {
+		return nil, err
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(all, &keys); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(keys, func(k string, _ json.RawMessage) bool { return slices.Contains(freeKeys, k) })
+	return json.Marshal(keys)
+}
+
 // sameRun reports that a checkpoint is not of the run that the configuration
 // describes.
 func (r *run) sameRun() error {
-	now, err := json.Marshal(r.c)
+	now, err := r.settings()
 	if err != nil {
 		return err
 	}

@@ -2,13 +2,13 @@ package job
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-nncf/nncf"
@@ -102,7 +102,6 @@ type run struct {
 	meta                     checkpointMeta
 	result                   Result
 
-	earlier    float64   // seconds of the run before it was resumed
 	epochStart time.Time // of what this execution does of the epoch
 	saved      int       // step of the last checkpoint in this epoch
 }
@@ -285,7 +284,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 		return err
 	}
 	epoch, stage := r.meta.At.Epoch, r.stage()
-	e := EpochResult{Epoch: epoch, LR: r.trainer.Schedule().LR(float64(epoch)), Train: r.meta.At.Metrics(), Eval: eval, Seconds: r.epochSeconds()}
+	e := EpochResult{Epoch: epoch, LR: r.trainer.Schedule().LR(float64(epoch)), Train: r.meta.At.Metrics(), Eval: eval, Seconds: time.Since(r.epochStart).Seconds()}
 	e.Best = r.meta.Best == nil || compress.Better(stage, eval.Top1, r.meta.Best.Stage, r.meta.Best.Metric)
 	e.Eval.Confusion = nil
 	r.result.Epochs = append(r.result.Epochs, e)
@@ -293,7 +292,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 	if e.Best {
 		r.meta.Best = &best{stage, eval.Top1, epoch}
 	}
-	r.meta.At, r.meta.EpochSeconds, r.epochStart = train.Position{Epoch: epoch + 1}, 0, time.Now()
+	r.meta.At = train.Position{Epoch: epoch + 1}
 	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation", epoch+1, r.c.Epochs, e.Train.Loss, e.Train.Top1, eval.Top1)
 	if e.Best {
 		if err := r.save(bestName); err != nil {
@@ -301,14 +300,6 @@ func (r *run) endEpoch(ctx context.Context) error {
 		}
 	}
 	return r.save(lastName)
-}
-
-// epochSeconds is the time that the current epoch took so far.
-func (r *run) epochSeconds() float64 {
-	if r.epochStart.IsZero() {
-		return r.meta.EpochSeconds
-	}
-	return r.meta.EpochSeconds + time.Since(r.epochStart).Seconds()
 }
 
 // saveEvery saves within an epoch, as often as the configuration says.
@@ -329,11 +320,13 @@ func (r *run) interrupted() error {
 
 func (r *run) save(name string) error {
 	meta, result := r.meta, r.result
-	meta.EpochSeconds = r.epochSeconds()
-	result.Seconds = r.seconds()
+	result.Epochs = slices.Clone(result.Epochs)
+	for i := range result.Epochs {
+		result.Epochs[i].Seconds = 0
+	}
 	meta.Result = &result
 	var err error
-	if meta.Config, err = json.Marshal(r.c); err != nil {
+	if meta.Config, err = r.settings(); err != nil {
 		return err
 	}
 	ck, err := r.state.checkpoint(meta, r.trainer)
@@ -342,9 +335,6 @@ func (r *run) save(name string) error {
 	}
 	return ck.Save(r.path(name))
 }
-
-// seconds is the time of the run, the parts before it was resumed included.
-func (r *run) seconds() float64 { return r.earlier + time.Since(r.start).Seconds() }
 
 // finish exports the best model and reports.
 func (r *run) finish(ctx context.Context) error {
@@ -381,6 +371,6 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	r.result.Output = out
-	r.result.Seconds = r.seconds()
+	r.result.Seconds = time.Since(r.start).Seconds()
 	return nil
 }
