@@ -41,6 +41,12 @@ type best struct {
 	Epoch  int            `json:"epoch"` // after which it was; -1: before the first
 }
 
+// beatenBy reports whether a model after an epoch replaces b, which may be nil.
+// Training that is as good as none does: it had more data.
+func (b *best) beatenBy(s compress.Stage, metric float64) bool {
+	return b == nil || compress.Better(s, metric, b.Stage, b.Metric) || b.Epoch < 0 && s == b.Stage && metric == b.Metric
+}
+
 // modelTensor is the entry that holds the float graph as an ONNX file; weights
 // in it are those of the start.
 const modelTensor = "model.onnx"

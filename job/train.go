@@ -285,7 +285,7 @@ func (r *run) endEpoch(ctx context.Context) error {
 	}
 	epoch, stage := r.meta.At.Epoch, r.stage()
 	e := EpochResult{Epoch: epoch, LR: r.trainer.Schedule().LR(float64(epoch)), Train: r.meta.At.Metrics(), Eval: eval, Seconds: time.Since(r.epochStart).Seconds()}
-	e.Best = r.meta.Best == nil || compress.Better(stage, eval.Top1, r.meta.Best.Stage, r.meta.Best.Metric)
+	e.Best = r.meta.Best.beatenBy(stage, eval.Top1)
 	e.Eval.Confusion = nil
 	r.result.Epochs = append(r.result.Epochs, e)
 	r.trainer.Schedule().Report(eval.Top1)
