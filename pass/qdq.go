@@ -222,6 +222,9 @@ func pairToCopy(n *ir.Node) *ir.Node {
 	if !ok {
 		return nil
 	}
+	if _, ok := n.Op.(op.Resize); ok {
+		return from // the other inputs are sizes
+	}
 	for _, v := range n.In[1:] {
 		if v == nil || !v.Type.DType.IsFloat() {
 			continue
