@@ -50,6 +50,7 @@ var ranks = []row{
 	{"internal/runtimes/*", 4},
 
 	{"compress/*", 5},
+	{"compress/schedule", 4}, // beneath every algorithm
 	{"engine/plan", 5},
 
 	{"engine/native", 6},
