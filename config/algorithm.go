@@ -36,7 +36,11 @@ func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, e
 	}
 	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
 	if o.OverflowFix == "" || o.OverflowFix == "auto" {
-		o.OverflowFix = overflowFix(o)
+		d, err := quantization.DeviceFor(o.TargetDevice)
+		if err != nil {
+			return nil, err
+		}
+		o.OverflowFix = overflowFix(o, d)
 	}
 	return quantization.New(o), o.Validate()
 }
@@ -45,8 +49,8 @@ func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, e
 // processors without VNNI saturate full-range 8-bit weights, and lose points of
 // accuracy by it; elsewhere 7 bits would only lose precision. The machine at
 // hand stands for the one that will run the model.
-func overflowFix(o quantization.Options) string {
-	if cpu.Int8Saturates() && !o.DisableSaturationFix && o.TargetDevice != "GPU" {
+func overflowFix(o quantization.Options, d *quantization.Device) string {
+	if cpu.Int8Saturates() && !o.DisableSaturationFix && d.Saturates {
 		return "enable"
 	}
 	return "disable"

@@ -235,7 +235,6 @@ func TestAlgorithms(t *testing.T) {
 		t.Fatal("got no error")
 	}
 	want := []string{
-		"x.json:1:42: compression[0]: not supported yet: target_device NPU",
 		"x.json:1:42: compression[0]: not supported yet: params",
 		`x.json:2:2: compression[1]: not supported yet: algorithm rb_sparsity`,
 	}

@@ -142,10 +142,11 @@ func (x *placed) findBatch(g *ir.Graph) {
 
 // setRange writes the parameters for one or more ranges [low, high]:
 //
-//	symmetric    scale = max(|low|, |high|), at least 0.1
+//	symmetric    scale = max(|low|, |high|), at least floor, or if floor is 0 at
+//	             least 2⁻²⁰ of the widest channel's; 1 if that is 0
 //	asymmetric   range = high-low, at least a hundredth of the widest channel's,
 //	             widened to both sides
-func (x *placed) setRange(low, high []float64) {
+func (x *placed) setRange(low, high []float64, floor float64) {
 	store := func(v float64) float32 {
 		if x.LogScale {
 			return float32(math.Log(v))
@@ -154,8 +155,16 @@ func (x *placed) setRange(low, high []float64) {
 	}
 	if x.Mode == Symmetric {
 		scale := x.params[0].Data.F32()
+		if floor == 0 {
+			for i := range scale {
+				floor = max(floor, smallestShare*math.Abs(low[i]), smallestShare*math.Abs(high[i]))
+			}
+			if floor < minWidth {
+				floor = 1 // nothing but zeros, on which any grid is exact
+			}
+		}
 		for i := range scale {
-			scale[i] = store(max(math.Abs(low[i]), math.Abs(high[i]), minScale))
+			scale[i] = store(max(math.Abs(low[i]), math.Abs(high[i]), floor))
 		}
 		return
 	}
@@ -175,9 +184,9 @@ func (x *placed) setRange(low, high []float64) {
 }
 
 const (
-	// minScale keeps a scale that data would make tiny from doing so; the value is
-	// the original implementation's.
-	minScale = 0.1
+	// smallestShare of the widest channel's scale is the smallest that a channel
+	// gets. Smaller ones are those of channels that are dead but for rounding.
+	smallestShare = 0x1p-20
 	// minWidth stands for a width of zero, of which there is no logarithm.
 	minWidth = 1e-16
 )

@@ -2,6 +2,8 @@ package quantization
 
 import (
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // This file says which operators are computed together with the one before
@@ -14,11 +16,19 @@ import (
 //
 // each reading the only use of the result before. An activation may be spelled
 // x·s(x).
+//
+// Behind a convolution, placement "complete" is stricter: batch normalization,
+// which is folded, and Relu or Clip from 0, which the next quantizer makes
+// redundant, are all that integer convolutions can carry.
 
 // activations are the functions of one value that runtimes compute in float, or
 // on the way out of the layer before.
 var activations = set("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish",
 	"Swish", "Gelu", "Mish", "Softplus", "Softsign", "ThresholdedRelu", "Clip")
+
+// integerFunctions are those of activations that run on integers between
+// quantizers.
+var integerFunctions = set("Sigmoid", "LeakyRelu")
 
 // mathFunctions run in float unless the target is TRIAL.
 var mathFunctions = set("Exp", "Erf", "Round")
@@ -55,6 +65,17 @@ func (p *placer) fused(n *ir.Node) *ir.Node {
 		return nil
 	}
 	prev := v.Def
+	if p.complete() {
+		if p.convolution(v) != nil {
+			if p.uses(v) == 1 && p.folds(n) {
+				return prev
+			}
+			return nil
+		}
+		if isBatchNorm(n) && activations[prev.Op.Kind()] {
+			return nil
+		}
+	}
 	if sole := p.uses(v) == 1; !sole {
 		// x·s(x): the product and the function read the same x.
 		if kind == "Mul" && p.selfGated(n) != nil {
@@ -81,6 +102,47 @@ func (p *placer) fused(n *ir.Node) *ir.Node {
 	return nil
 }
 
+// complete reports whether every convolution gets what runtimes need to compute
+// it on integers.
+func (p *placer) complete() bool { return p.o.Placement != PlacementNNCF && !p.device.FunctionInputs }
+
+// folds reports whether an integer convolution can carry n behind it: a batch
+// normalization of its result, or an activation that only clips at 0 and above.
+func (p *placer) folds(n *ir.Node) bool {
+	switch n.Op.(type) {
+	case op.BatchNormalization:
+		v := n.In[0]
+		return v.Def != nil && v.Def.Op.Kind() == "Conv"
+	case op.Relu:
+		return true
+	case op.Clip:
+		low := n.Input(1)
+		return low != nil && low.IsStored() && low.Type.DType == tensor.Float32 && low.Data.Len() == 1 && low.Data.F32()[0] == 0
+	}
+	return false
+}
+
+// convolution returns the convolution whose result v is, perhaps behind what it
+// carries, or nil.
+func (p *placer) convolution(v *ir.Value) *ir.Node {
+	for {
+		d := v.Def
+		if d == nil {
+			return nil
+		}
+		if d.Op.Kind() == "Conv" {
+			return d
+		}
+		if !p.folds(d) {
+			return nil
+		}
+		v = d.In[0]
+		if p.uses(v) != 1 || p.escapes(v) {
+			return nil
+		}
+	}
+}
+
 // dataInput returns the input that is not known before the graph runs, nil if
 // there are several different ones; of a product x·s(x) it is x.
 func (p *placer) dataInput(n *ir.Node) *ir.Value {
@@ -103,7 +165,8 @@ func (p *placer) dataInput(n *ir.Node) *ir.Value {
 }
 
 // selfGated returns x if the node is x·s(x) with an activation s, and x and s(x)
-// have no other use.
+// have no other use. Behind a convolution, complete placement takes the two
+// apart: all three edges need quantizers.
 func (p *placer) selfGated(n *ir.Node) *ir.Value {
 	if n.Op.Kind() != "Mul" || len(n.In) != 2 {
 		return nil
@@ -111,6 +174,9 @@ func (p *placer) selfGated(n *ir.Node) *ir.Value {
 	for i := range 2 {
 		x, s := n.In[i], n.In[1-i]
 		if s.Def != nil && activations[s.Def.Op.Kind()] && s.Def.In[0] == x && p.uses(s) == 1 && p.uses(x) == 2 && !p.escapes(x) && !p.escapes(s) {
+			if p.complete() && p.convolution(x) != nil {
+				return nil
+			}
 			return x
 		}
 	}

@@ -224,7 +224,7 @@ func (c *Controller) settle(errs []error) error {
 			u.low[0], u.high[0] = min(u.low[0], y.want.low[0]), max(u.high[0], y.want.high[0])
 			u.negative = u.negative || y.want.negative
 		}
-		x.setRange(u.low, u.high)
+		x.setRange(u.low, u.high, c.setup.ScaleFloor)
 		for _, y := range x.group {
 			if y.Mode == Symmetric && !y.fixed {
 				y.Signed = signIf(u.negative).ptr()

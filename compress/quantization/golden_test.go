@@ -209,15 +209,15 @@ func (c goldenConfig) records(t *testing.T, base goldenConfig) []quantizerRecord
 // the reference implementation understands it.
 func (c goldenConfig) options(t *testing.T) quantization.Options {
 	t.Helper()
-	o := quantization.Options{OverflowFix: "enable", DepthwisePerChannel: true}
+	o := quantization.Options{OverflowFix: "enable", DepthwisePerChannel: true, Placement: quantization.PlacementNNCF, ScaleFloor: 0.1}
 	for _, raw := range []json.RawMessage{c.Root, c.Compression} {
 		if err := json.Unmarshal(raw, &o); err != nil {
 			t.Fatal(err)
 		}
 	}
 	switch o.TargetDevice {
-	case "GPU", "TRIAL": // need no fix
-		o.OverflowFix, o.DepthwisePerChannel = "", o.TargetDevice == "GPU"
+	case "GPU", "NPU", "TRIAL": // need no fix
+		o.OverflowFix, o.DepthwisePerChannel = "", o.TargetDevice != "TRIAL"
 	}
 	return o
 }
@@ -266,9 +266,7 @@ func TestPlacement_Golden(t *testing.T) {
 		}](t, name+".json")
 		var names []string
 		for k := range file.Configs {
-			if k != "npu" { // refused: target_device NPU is not supported yet
-				names = append(names, k)
-			}
+			names = append(names, k)
 		}
 		slices.Sort(names)
 		for _, k := range names {

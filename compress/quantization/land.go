@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // land puts quantizers behind v: one for each different wish.
@@ -24,6 +25,7 @@ func (p *placer) land(v *ir.Value, reqs []request) {
 	if d := v.Def; d != nil && trait(d) == ir.QuantAgnostic && weightPort(d) >= 0 && p.isConst(d.In[weightPort(d)]) && p.o.considered(p.o.Weights, d) {
 		return // rows of a quantized table
 	}
+	reqs = p.completed(v, reqs)
 	for len(reqs) > 0 {
 		first := reqs[0]
 		var mine, rest []request
@@ -37,6 +39,64 @@ func (p *placer) land(v *ir.Value, reqs []request) {
 		reqs = rest
 		p.activation(v, mine)
 	}
+}
+
+// completed adds to the requests for the result of a convolution or an average,
+// so that every reader gets the quantized value: runtimes compute them on integers
+// only if the result is quantized and nothing reads it otherwise. Readers that
+// may not be quantized, and outputs of the graph that must stay in float, keep
+// the operator in float too.
+func (p *placer) completed(v *ir.Value, reqs []request) []request {
+	if !p.complete() || v.Def == nil || v.Type.DType != tensor.Float32 || p.isConst(v) {
+		return reqs
+	}
+	conv := p.convolution(v)
+	average := conv == nil && v.Def.Op.Kind() == "AveragePool" && !p.output[v]
+	if average {
+		conv = v.Def
+	}
+	if conv == nil || !p.o.considered(p.o.Activations, conv) || !average && !p.o.considered(p.o.Weights, conv) || !alike(reqs) {
+		return reqs
+	}
+	if p.uses(v) == 1 && !p.escapes(v) && !average {
+		for _, u := range v.Uses() {
+			if !readsShape[u.Node.Op.Kind()] && p.folds(u.Node) {
+				return reqs // the chain goes on
+			}
+		}
+	}
+	why := fmt.Sprintf("result of %s (%s), which runtimes compute on integers if all its readers get it quantized", nodeName(conv), conv.Op.Kind())
+	stays := func(format string, args ...any) []request {
+		p.floats = append(p.floats, Float{nodeName(conv), conv.Op.Kind(), "ONNX Runtime computes it in float: " + fmt.Sprintf(format, args...)})
+		return reqs
+	}
+	if p.output[v] && p.o.QuantizeOutputs != nil && !*p.o.QuantizeOutputs {
+		return stays("output %q of the graph, and quantize_outputs is false", v.Name)
+	}
+	if p.state[v] {
+		return stays("%q is kept as a state", v.Name)
+	}
+	s, r := p.o.override(p.o.activationSpec(), p.o.ScopeOverrides.Activations, conv, v.Def)
+	if len(reqs) > 0 {
+		s, r = reqs[0].spec, reqs[0].ranges
+	}
+	asked := func(u ir.Use) bool {
+		return slices.ContainsFunc(reqs, func(q request) bool { return q.use == u })
+	}
+	more := slices.Clone(reqs)
+	for _, u := range v.Uses() {
+		if readsShape[u.Node.Op.Kind()] || asked(u) {
+			continue
+		}
+		if !p.o.considered(p.o.Activations, u.Node) {
+			return stays("its reader %s is an ignored scope", nodeName(u.Node))
+		}
+		more = append(more, request{use: u, spec: s, ranges: r, first: conv, why: why})
+	}
+	if p.output[v] && !asked(ir.Use{}) {
+		more = append(more, request{spec: s, ranges: r, first: conv, why: why})
+	}
+	return more
 }
 
 func (p *placer) activation(v *ir.Value, reqs []request) {
@@ -127,7 +187,8 @@ func (p *placer) order() {
 	slices.SortStableFunc(p.setup.Quantizers, func(a, b *Quantizer) int { return pos[a.Value] - pos[b.Value] })
 }
 
-// unify numbers the groups of quantizers that feed the same concatenations.
+// unify numbers the groups of quantizers that feed the same concatenations, or
+// the same arithmetic where the device wants that.
 func (p *placer) unify() {
 	parent := map[int]int{}
 	var find func(i int) int
@@ -165,7 +226,7 @@ func (p *placer) unify() {
 		n++
 		for _, q := range members[r] {
 			q.Group, q.Axis = n, -1
-			q.Rule += fmt.Sprintf("; shares range %d, as all inputs of a concatenation do", n)
+			q.Rule += fmt.Sprintf("; shares range %d, as all inputs of %s do", n, p.unifiers())
 		}
 	}
 }

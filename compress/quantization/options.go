@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -14,6 +15,9 @@ import (
 // Name is the algorithm's name in configurations.
 const Name = "quantization"
 
+// maxBits is the widest grid.
+const maxBits = 16
+
 // Mode is how a quantizer maps numbers to its grid.
 type Mode string
 
@@ -21,6 +25,12 @@ type Mode string
 const (
 	Symmetric  Mode = "symmetric"  // a trained scale; zero is in the middle, or at the end
 	Asymmetric Mode = "asymmetric" // a trained interval
+)
+
+// The placements, see [Options].
+const (
+	PlacementComplete = "complete"
+	PlacementNNCF     = "nncf"
 )
 
 // Options is the quantization section of an NNCF configuration. The zero value
@@ -32,18 +42,27 @@ type Options struct {
 	// asymmetric.
 	Preset string `json:"preset,omitempty"`
 
-	// TargetDevice is ANY (default), CPU, GPU or TRIAL. TRIAL quantizes the inputs
-	// of activation functions too, shares no ranges, and has per-tensor weights by
-	// default.
+	// TargetDevice is ANY (default), CPU, GPU, NPU (or VPU) or TRIAL, see [Device].
+	// TRIAL quantizes the inputs of activation functions too, shares no ranges, and
+	// has per-tensor weights by default.
 	TargetDevice string `json:"target_device,omitempty"`
+
+	// Placement is "complete" (default): besides the inputs of operators that run
+	// on integers, the result of every convolution is quantized, without which ONNX
+	// Runtime computes the convolution in float. "nncf" is the original
+	// implementation's placement, which leaves convolutions in front of SiLU, of
+	// gates and of concatenations in float.
+	Placement string `json:"placement,omitempty"`
 
 	Weights     Group `json:"weights,omitzero"`
 	Activations Group `json:"activations,omitzero"`
 
 	compress.Scopes
 
-	QuantizeInputs  *bool `json:"quantize_inputs,omitempty"` // default true
-	QuantizeOutputs bool  `json:"quantize_outputs,omitempty"`
+	QuantizeInputs *bool `json:"quantize_inputs,omitempty"` // default true
+	// QuantizeOutputs quantizes all outputs of the graph. If it is not given, those
+	// that are the result of a convolution are, see Placement.
+	QuantizeOutputs *bool `json:"quantize_outputs,omitempty"`
 
 	ScopeOverrides Overrides `json:"scope_overrides,omitzero"`
 
@@ -64,6 +83,12 @@ type Options struct {
 	// scale, instead of by the width of the range as the original does.
 	ExactGradient bool `json:"exact_gradient,omitempty"`
 
+	// ScaleFloor is the smallest scale that initialisation gives a symmetric
+	// quantizer; 0 (default) for none but what keeps dead channels finite. The
+	// original implementation's is 0.1, which costs networks with small weights or
+	// activations most of their grid.
+	ScaleFloor float64 `json:"scale_floor,omitempty"`
+
 	// ONNXStandardOps is accepted: files are written with QuantizeLinear and
 	// DequantizeLinear unless the export says otherwise.
 	ONNXStandardOps bool `json:"export_to_onnx_standard_ops,omitempty"`
@@ -76,7 +101,7 @@ type Options struct {
 // Group are the options of weights or of activations.
 type Group struct {
 	Mode       Mode  `json:"mode,omitempty"` // default symmetric
-	Bits       int   `json:"bits,omitempty"` // 2 to 8, default 8
+	Bits       int   `json:"bits,omitempty"` // 2 to 16, default 8
 	Signed     *bool `json:"signed,omitempty"`
 	PerChannel *bool `json:"per_channel,omitempty"`
 	LogScale   bool  `json:"logarithm_scale,omitempty"` // train the logarithm of the scale
@@ -109,15 +134,18 @@ func (o Options) Validate() error {
 	}
 	oneOf("algorithm", o.Algorithm, Name)
 	oneOf("preset", o.Preset, "performance", "mixed")
-	switch strings.ToUpper(o.TargetDevice) {
-	case "VPU", "NPU":
-		fail("not supported yet: target_device %s", o.TargetDevice)
-	default:
-		oneOf("target_device", strings.ToUpper(o.TargetDevice), "ANY", "CPU", "GPU", "TRIAL")
+	if d, err := DeviceFor(o.TargetDevice); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, d.check(o)...)
 	}
+	oneOf("placement", o.Placement, PlacementComplete, PlacementNNCF)
 	oneOf("overflow_fix", o.OverflowFix, "enable", "disable", "first_layer_only")
 	if o.DisableSaturationFix && o.OverflowFix != "" && o.OverflowFix != "disable" {
 		fail("disable_saturation_fix: contradicts overflow_fix %q", o.OverflowFix)
+	}
+	if !(o.ScaleFloor >= 0 && o.ScaleFloor <= math.MaxFloat32) {
+		fail("scale_floor: got %g, want 0 or more", o.ScaleFloor)
 	}
 	given("params", o.Params)
 	given("quantizable_subgraph_patterns", o.Patterns)
@@ -164,12 +192,12 @@ func validateQuantizer(key string, m Mode, bits int) (errs []error) {
 	if m != "" && m != Symmetric && m != Asymmetric {
 		errs = append(errs, fmt.Errorf("%s.mode: got %q, want symmetric or asymmetric", key, m))
 	}
-	if bits != 0 && (bits < 2 || bits > 8) {
+	if bits != 0 && (bits < 2 || bits > maxBits) {
 		hint := ""
 		if bits == 1 {
 			hint = "; one bit is algorithm binarization"
 		}
-		errs = append(errs, fmt.Errorf("%s.bits: got %d, want 2 to 8%s", key, bits, hint))
+		errs = append(errs, fmt.Errorf("%s.bits: got %d, want 2 to %d%s", key, bits, maxBits, hint))
 	}
 	return errs
 }
@@ -199,7 +227,16 @@ func prefixAll(key string, err error) error {
 	return fmt.Errorf("%s.%w", key, err)
 }
 
-func (o Options) trial() bool { return strings.EqualFold(o.TargetDevice, "TRIAL") }
+// device is that of a validated configuration.
+func (o Options) device() Device {
+	d, err := DeviceFor(o.TargetDevice)
+	if err != nil {
+		return Device{}
+	}
+	return *d
+}
+
+func (o Options) quantizeOutputs() bool { return o.QuantizeOutputs != nil && *o.QuantizeOutputs }
 
 func (o Options) quantizeInputs() bool { return o.QuantizeInputs == nil || *o.QuantizeInputs }
 

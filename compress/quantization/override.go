@@ -175,11 +175,12 @@ func (s sign) ptr() *bool {
 // weightSpec and activationSpec return the options of a group, without overrides.
 func (o Options) weightSpec() spec {
 	s := o.Weights.spec()
-	s.perChannel = !o.trial()
+	d := o.device()
+	s.perChannel = d.Weights.PerChannel
 	if p := o.Weights.PerChannel; p != nil {
 		s.perChannel = *p
 	}
-	if s.signed == signUnknown && !o.trial() {
+	if s.signed == signUnknown && d.Weights.Signed {
 		s.signed = signYes // runtimes want signed weights
 	}
 	return s

@@ -16,13 +16,14 @@ import (
 type placer struct {
 	g       *ir.Graph
 	o       Options
+	device  *Device
 	consts  []bool // by value ID: known before the graph runs
 	ahead   []bool // by value ID: a layer depends on it
 	output  map[*ir.Value]bool
 	state   map[*ir.Value]bool // assigned to a state at the end of the run
 	asked   map[*ir.Value][]request
 	setup   *Setup
-	groups  map[*Quantizer][]int // concatenations that a quantizer feeds
+	groups  map[*Quantizer][]int // operators that a quantizer feeds whose inputs share one range
 	floats  []Float
 	weights map[*ir.Value]*Quantizer
 }
@@ -34,15 +35,19 @@ type request struct {
 	ranges *Range
 	first  *ir.Node // who asked
 	why    string
-	concat []int // IDs of concatenations passed on the way up
+	concat []int // IDs of operators on the way up whose inputs share one range
 	// depthwise: one range per channel is fine, if all agree.
 	depthwise bool
 }
 
 func place(g *ir.Graph, o Options) (*Setup, error) {
-	p := &placer{g: g, o: o, consts: make([]bool, g.NumValues()), ahead: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
+	d, err := DeviceFor(o.TargetDevice)
+	if err != nil {
+		return nil, err
+	}
+	p := &placer{g: g, o: o, device: d, consts: make([]bool, g.NumValues()), ahead: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
 		asked: map[*ir.Value][]request{}, groups: map[*Quantizer][]int{}, weights: map[*ir.Value]*Quantizer{},
-		setup: &Setup{BatchNorm: o.Initializer.BatchNorm, ExactGradient: o.ExactGradient}}
+		setup: &Setup{BatchNorm: o.Initializer.BatchNorm, ExactGradient: o.ExactGradient, ScaleFloor: o.ScaleFloor}}
 	for _, v := range g.Stored() {
 		p.consts[v.ID] = true
 	}
@@ -74,7 +79,7 @@ func place(g *ir.Graph, o Options) (*Setup, error) {
 	for _, a := range g.Assigns {
 		p.state[a.Src] = true
 	}
-	if o.QuantizeOutputs {
+	if o.quantizeOutputs() {
 		for _, v := range g.Outputs {
 			if v.Type.DType == tensor.Float32 && !p.isConst(v) {
 				p.ask(v, request{spec: o.activationSpec(), first: v.Def, why: "output of the graph"})
@@ -90,9 +95,7 @@ func place(g *ir.Graph, o Options) (*Setup, error) {
 	slices.Reverse(p.floats)
 	p.setup.Float = p.floats
 	p.order()
-	if !o.trial() {
-		p.unify()
-	}
+	p.unify()
 	if err := p.ranges(); err != nil {
 		return nil, err
 	}
@@ -159,10 +162,16 @@ func (p *placer) request(n *ir.Node) string {
 	if isBatchNorm(n) {
 		return "computes in float"
 	}
-	if (activations[kind] || mathFunctions[kind]) && !p.o.trial() {
+	if integerFunctions[kind] && p.complete() && p.convolution(n.In[0]) != nil {
+		return "" // reads the quantized result of a convolution
+	}
+	if (activations[kind] || mathFunctions[kind]) && !p.device.FunctionInputs {
 		return "function that runtimes compute in float"
 	}
-	if arithmetic[kind] && !p.ahead[n.Out[0].ID] && !p.o.trial() {
+	if slices.Contains(p.device.Float, kind) {
+		return "operator that " + p.device.Name + " computes in float"
+	}
+	if arithmetic[kind] && !p.ahead[n.Out[0].ID] && !p.device.FunctionInputs {
 		return "arithmetic behind the last layer"
 	}
 	asked := false
@@ -172,8 +181,13 @@ func (p *placer) request(n *ir.Node) string {
 			continue
 		}
 		s, r := p.o.override(p.o.activationSpec(), p.o.ScopeOverrides.Activations, n, v.Def)
+		var unified []int
+		if p.unifies(n) {
+			unified = []int{n.ID}
+		}
 		p.ask(v, request{use: ir.Use{Node: n, Port: port}, spec: s, ranges: r, first: n,
 			why:       fmt.Sprintf("input of %s (%s)", nodeName(n), n.Op.Kind()),
+			concat:    unified,
 			depthwise: p.o.DepthwisePerChannel && isDepthwise(n)})
 		asked = true
 	}
@@ -316,7 +330,7 @@ func (p *placer) up(n *ir.Node) {
 			r.ranges = x.ranges
 		}
 	}
-	if trait(n) == ir.QuantConcat {
+	if p.unifies(n) {
 		concat = append(concat, n.ID)
 	}
 	r.why = fmt.Sprintf("%s, moved above %s (%s)", strings.Join(why, ", "), nodeName(n), n.Op.Kind())

@@ -94,8 +94,10 @@ func list(s *quantization.Setup) []string {
 	return out
 }
 
+// TestPlacement shows how requests travel, without the quantizers of
+// convolutions' results that complete placement adds.
 func TestPlacement(t *testing.T) {
-	off := false
+	off, on := false, true
 	for _, c := range []struct {
 		name  string
 		o     quantization.Options
@@ -200,7 +202,7 @@ func TestPlacement(t *testing.T) {
 		}, []string{"x ← a:0", "a.weight weight axis 0 ← a:1"},
 			[]string{"size: arithmetic behind the last layer", "center: arithmetic behind the last layer"}},
 
-		{"outputs", quantization.Options{QuantizeOutputs: true, QuantizeInputs: &off}, func(t *testing.T, n *net) *ir.Graph {
+		{"outputs", quantization.Options{QuantizeOutputs: &on, QuantizeInputs: &off}, func(t *testing.T, n *net) *ir.Graph {
 			return n.done(t, n.Op(op.Flatten{Axis: 1}, "flat", n.conv("a", n.input("x", 3, 4, 4), 3)))
 		}, []string{"a.weight weight axis 0 ← a:1", "a ← flat:0"},
 			[]string{`a: reads model input "x", and quantize_inputs is false`}},
@@ -220,6 +222,7 @@ func TestPlacement(t *testing.T) {
 		}, []string{"x ← gap:0"}, []string{"tanh: function that runtimes compute in float"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			c.o.Placement = quantization.PlacementNNCF
 			g := c.build(t, newNet())
 			before := fmt.Sprint(len(g.Nodes()), len(g.Stored()))
 			s := setup(t, g, c.o)

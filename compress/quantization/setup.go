@@ -48,6 +48,8 @@ type Setup struct {
 	BatchNorm compress.BatchNormAdaptation `json:"batchnorm_adaptation,omitzero"`
 	// ExactGradient, see [Options].
 	ExactGradient bool `json:"exact_gradient,omitempty"`
+	// ScaleFloor, see [Options].
+	ScaleFloor float64 `json:"scale_floor,omitempty"`
 }
 
 var _ compress.Setup = (*Setup)(nil)

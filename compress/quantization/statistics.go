@@ -84,7 +84,7 @@ func (c *Controller) Statistics() compress.Statistics {
 
 	dist := compress.Table{Title: "Bits of quantizers", Columns: []string{"bits", "weights", "activations", "all"}}
 	total := len(c.quantizers)
-	for b := 8; b >= 2; b-- {
+	for b := maxBits; b >= 2; b-- {
 		k := strconv.Itoa(b)
 		w, a := bits[[2]string{k, string(Weight)}], bits[[2]string{k, string(Activation)}]
 		if w+a > 0 {
