@@ -41,7 +41,12 @@ type ExportReport struct {
 }
 
 // verifySamples is how many samples the exported file is compared on.
-const verifySamples = 512
+// After quantization on few samples it is on fewer: the comparison then takes
+// less time than the quantization.
+const (
+	verifySamples     = 512
+	verifyCalibration = 100
+)
 
 // Export writes the model of a checkpoint as ONNX. With samples the file is
 // read back and compared.
@@ -60,7 +65,7 @@ func Export(ctx context.Context, checkpoint, output string, o ExportOptions, sam
 	if sameFile(output, checkpoint) {
 		return nil, fmt.Errorf("output %s would replace the checkpoint: choose another name", output)
 	}
-	return exportModel(ctx, s, output, o, samples, threads)
+	return exportModel(ctx, s, output, o, samples, verifySamples, threads)
 }
 
 func sameFile(a, b string) bool {
@@ -73,8 +78,8 @@ func sameFile(a, b string) bool {
 }
 
 // exportModel writes s to path, whose folder it makes, reads it back and
-// compares it on samples.
-func exportModel(ctx context.Context, s *state, path string, o ExportOptions, samples *data.Loader, threads int) (*ExportReport, error) {
+// compares it on count samples.
+func exportModel(ctx context.Context, s *state, path string, o ExportOptions, samples *data.Loader, count, threads int) (*ExportReport, error) {
 	r := &ExportReport{Path: path, Format: first(o.Format, nncf.QDQ), Bits: quantizerBits(s.compressed), FloatBytes: int64(len(s.floatBytes))}
 	export := s.float.Export
 	if s.compressed != nil {
@@ -96,7 +101,7 @@ func exportModel(ctx context.Context, s *state, path string, o ExportOptions, sa
 	if samples == nil {
 		return r, nil
 	}
-	return r, r.verify(ctx, s, samples, threads)
+	return r, r.verify(ctx, s, samples, count, threads)
 }
 
 // quantizerBits lists the widths of all quantizers, such as "8" or "4, 8", or 32
@@ -121,7 +126,7 @@ func quantizerBits(c *nncf.Compressed) string {
 
 // verify reads the written file and compares its outputs with those of the
 // simulated model.
-func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loader, threads int) error {
+func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loader, limit, threads int) error {
 	m, err := onnx.Load(r.Path)
 	if err != nil {
 		return fmt.Errorf("reading the exported model back: %w", err)
@@ -134,7 +139,7 @@ func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loade
 	outs := func(g *ir.Graph, f func(int, *tensor.Tensor) error) error {
 		i := 0
 		cal := nncf.Calibration(ctx, samples)
-		return nncf.Run(ctx, g, g.Outputs[:1], cal.Batches(verifySamples), engine.Options{Threads: threads}, func(got []*tensor.Tensor) error {
+		return nncf.Run(ctx, g, g.Outputs[:1], cal.Batches(limit), engine.Options{Threads: threads}, func(got []*tensor.Tensor) error {
 			i++
 			return f(i-1, got[0])
 		})

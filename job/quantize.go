@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/ptq"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/train"
 )
@@ -21,6 +22,7 @@ type QuantizeOptions struct {
 	Output     string
 	Algorithms []compress.Algorithm
 	Samples    int          // of Data for calibration
+	Recovery   ptq.Options  // what else keeps accuracy; its subset is Samples
 	Data       *data.Loader // calibration, in its order
 	Eval       *data.Loader // nil: accuracy is not measured
 	Export     ExportOptions
@@ -34,7 +36,8 @@ type QuantizeOptions struct {
 func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	start := time.Now()
 	defer func() { err = cancelled(ctx, err) }()
-	if err := o.Export.Validate(); err != nil {
+	o.Recovery.Subset = o.Samples
+	if err := errors.Join(o.Export.Validate(), o.Recovery.Validate()); err != nil {
 		return nil, err
 	}
 	if sameFile(o.Model, o.Output) {
@@ -47,10 +50,7 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	if err := fit(m.Graph, o.note, o.Data, o.Eval); err != nil {
 		return nil, err
 	}
-	s, err := newState(m)
-	if err != nil {
-		return nil, err
-	}
+	o.Data.Batch = min(o.Data.BatchSize(), calibrationBatch)
 	r := &Result{Model: o.Model}
 	topt := train.Options{Threads: o.Threads, Logger: o.Logger, Progress: o.Progress}
 	if o.Eval != nil {
@@ -61,15 +61,13 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		}
 		r.Float = &f
 	}
+	begin := time.Now()
 	o.note("collecting ranges on %d samples", o.Samples)
-	cal := nncf.Calibration(ctx, o.Data)
-	limited := compress.Calibration{Batches: func(n int) compress.Batches { return cal.Batches(min(n, o.Samples)) }}
-	if s.compressed, err = nncf.Compress(ctx, m, o.Algorithms, nncf.CompressOptions{Calibration: limited, Threads: o.Threads, Logger: o.Logger}); err != nil {
+	s, err := o.quantize(ctx, m)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.compressed.RoundBiases(); err != nil {
-		return nil, err
-	}
+	r.QuantizeSeconds = time.Since(begin).Seconds()
 	r.Stage = s.compressed.Stage()
 	st := s.compressed.Statistics()
 	r.Statistics = &st
@@ -93,12 +91,32 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	if err := ck.Save(r.Checkpoint); err != nil {
 		return nil, err
 	}
-	if r.Export, err = exportModel(ctx, s, o.Output, o.Export, o.Data, o.Threads); err != nil {
+	if r.Export, err = exportModel(ctx, s, o.Output, o.Export, o.Data, min(o.Samples, verifyCalibration), o.Threads); err != nil {
 		return nil, err
 	}
 	r.Output = o.Output
 	r.Seconds = time.Since(start).Seconds()
 	return r, nil
+}
+
+// calibrationBatch bounds the batches of calibration: the values that ranges are
+// collected from are all in memory at once.
+const calibrationBatch = 50
+
+// quantize makes the compressed model from m, of which nothing changes.
+func (o QuantizeOptions) quantize(ctx context.Context, m *nncf.Model) (*state, error) {
+	cal := nncf.Calibration(ctx, o.Data)
+	limited := compress.Calibration{Batches: func(n int) compress.Batches { return cal.Batches(min(n, o.Samples)) }}
+	float, c, err := nncf.Quantize(ctx, m, nncf.QuantizeOptions{Options: o.Recovery, Algorithms: o.Algorithms, Calibration: limited, Threads: o.Threads, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	s, err := newState(float)
+	if err != nil {
+		return nil, err
+	}
+	s.compressed = c
+	return s, nil
 }
 
 // cancelled turns the error of a cancelled context into [ErrInterrupted].

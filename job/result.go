@@ -16,6 +16,9 @@ type Result struct {
 	Metrics train.Metrics `json:"metrics"` // of the final model
 	// Seconds is the time of this execution; checkpoints hold no times.
 	Seconds float64 `json:"seconds"`
+	// QuantizeSeconds is the part of it that quantization after training took,
+	// without evaluations and export.
+	QuantizeSeconds float64 `json:"quantize_seconds,omitempty"`
 	// Float is the model as it came in, Initialized the compressed one before
 	// fine-tuning, Compressed after it.
 	Float       *train.Metrics `json:"float,omitempty"`

@@ -367,7 +367,7 @@ func (r *run) finish(ctx context.Context) error {
 	r.result.Metrics, r.result.Samples = final, final.Samples
 	out := r.output()
 	r.opt.note("exporting %s", out)
-	if r.result.Export, err = exportModel(ctx, r.state, out, r.exportOptions(), r.eval, r.c.Threads); err != nil {
+	if r.result.Export, err = exportModel(ctx, r.state, out, r.exportOptions(), r.eval, verifySamples, r.c.Threads); err != nil {
 		return err
 	}
 	r.result.Output = out

@@ -60,6 +60,7 @@ type commands struct {
 	Run      runCmd      `cmd:"" help:"Run an ONNX model on given inputs and write its outputs."`
 	Inspect  inspectCmd  `cmd:"" help:"Describe an ONNX model."`
 	Bench    benchCmd    `cmd:"" help:"Measure the speed of inference or training."`
+	Diff     diffCmd     `cmd:"" help:"Compare two ONNX models layer by layer on data."`
 	Config   configCmd   `cmd:"" help:"Write a starter configuration, check one, or print the schema."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/ptq"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/job"
@@ -14,7 +15,14 @@ type quantizeCmd struct {
 	Config  string `help:"Configuration whose compression section to use, instead of the default INT8; also for the data set and the preprocessing." placeholder:"FILE"`
 	Format  string `help:"Form of the output: qdq or fakequantize." enum:"qdq,fakequantize" default:"qdq"`
 	Opset   int    `help:"Opset of the output; 0 keeps the model's, at least 13." default:"0" placeholder:"N"`
-	NoEval  bool   `help:"Do not measure accuracies."`
+	Preset  string `help:"performance: symmetric activations; mixed: asymmetric ones. Replaces the configuration's." enum:",performance,mixed" default:"" placeholder:"NAME"`
+
+	BiasCorrection  string  `help:"fast: by the mean inputs of layers; full: layer after layer on the quantized model; none." enum:"fast,full,none" default:"fast" placeholder:"HOW" group:"accuracy"`
+	AlignChannels   bool    `help:"Even out the channels of activations between convolutions." group:"accuracy"`
+	SmoothQuant     float64 `help:"Move outliers of activations into the weights of matrix products: the exponent, 0.5 to 0.95 for transformers; 0 is off." default:"0" placeholder:"ALPHA" group:"accuracy"`
+	LearnedRounding bool    `help:"Round every weight up or down by the error of its layer's result." group:"accuracy"`
+
+	NoEval bool `help:"Do not measure accuracies."`
 
 	Confusion bool `help:"Report confusion matrices too."`
 	dataFlags
@@ -58,7 +66,8 @@ func (c *quantizeCmd) Run(s *session) error {
 		return err
 	}
 	o := job.QuantizeOptions{Model: c.Model, Output: c.Output, Algorithms: algorithms, Samples: c.Samples,
-		Export: job.ExportOptions{Format: c.Format, Opset: c.Opset}, Threads: s.Threads}
+		Export: job.ExportOptions{Format: c.Format, Opset: c.Opset}, Threads: s.Threads,
+		Recovery: ptq.Options{Preset: c.Preset, BiasCorrection: c.BiasCorrection, AlignChannels: c.AlignChannels, SmoothQuant: c.SmoothQuant, LearnRounding: c.LearnedRounding}}
 	if o.Data, err = c.loader(cfg, data.Train, 0, true); err != nil {
 		return err
 	}
