@@ -32,7 +32,9 @@ func Quantize(ctx context.Context, m *Model, o QuantizeOptions) (float *Model, c
 	}
 	r := runner{engine.Options{Threads: o.Threads, Logger: o.Logger}}
 	float = &Model{Graph: deepClone(m.Graph), Trace: &rewrite.Trace{}}
-	float.Trace.Changes = append(float.Trace.Changes, m.Trace.Changes...)
+	if m.Trace != nil {
+		float.Trace.Changes = append(float.Trace.Changes, m.Trace.Changes...)
+	}
 	if err := ptq.Prepare(ctx, r, float.Graph, o.Options, o.Calibration, float.Trace); err != nil {
 		return nil, nil, err
 	}

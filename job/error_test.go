@@ -205,7 +205,7 @@ func TestFixedBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q.Samples != 120 || q.Export.Compared != 200 || q.Export.Bits != "8" {
+	if q.Samples != 120 || q.Export.Compared != 100 || q.Export.Bits != "8" {
 		t.Errorf("quantized with batch 1: got %d samples, export %+v", q.Samples, q.Export)
 	}
 	again := filepath.Join(dir, "again.onnx")

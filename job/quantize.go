@@ -91,7 +91,7 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	if err := ck.Save(r.Checkpoint); err != nil {
 		return nil, err
 	}
-	if r.Export, err = exportModel(ctx, s, o.Output, o.Export, o.Data, min(o.Samples, verifyCalibration), o.Threads); err != nil {
+	if r.Export, err = exportModel(ctx, s, o.Output, o.Export, o.Data, verifyCalibration, o.Threads); err != nil {
 		return nil, err
 	}
 	r.Output = o.Output

@@ -88,9 +88,11 @@ func (o Options) biasSamples() int {
 }
 
 // Algorithms adapts algorithms to a model that is not trained any further:
-// ranges follow the data however small they are, batch normalization keeps its
-// statistics unless the configuration asks for adaptation, and ranges come from
-// the subset.
+// Algorithms adapts algorithms to a model that is not trained any further.
+// Unless the configuration says otherwise, batch normalization keeps its
+// statistics, and ranges are the extremes of the subset: training widens a range
+// that clips, here nothing would, and clipping costs more than a coarser grid (on
+// ResNet-20 the mean of the samples' extremes loses 14 dB at the scores).
 func (o Options) Algorithms(list []compress.Algorithm) []compress.Algorithm {
 	out := append([]compress.Algorithm(nil), list...)
 	for i, a := range out {
@@ -106,7 +108,7 @@ func (o Options) Algorithms(list []compress.Algorithm) []compress.Algorithm {
 		}
 		if len(q.Options.Initializer.Range) == 0 {
 			n := o.subset()
-			q.Options.Initializer.Range = quantization.Ranges{{Samples: &n}}
+			q.Options.Initializer.Range = quantization.Ranges{{Type: "min_max", Samples: &n}}
 		}
 		out[i] = q
 	}

@@ -50,12 +50,9 @@ var ranks = []row{
 	{"internal/runtimes/*", 4},
 
 	{"compress/*", 5},
-<<<<<<< HEAD
-	{"compress/schedule", 4}, // beneath every algorithm
-=======
+	{"compress/schedule", 4},    // beneath every algorithm
 	{"compress/ptq", 6},         // on quantization
 	{"compress/sensitivity", 6}, // on quantization
->>>>>>> 1331be0 (ptq: quantization after training corrects biases by mean inputs; nncf diff compares models layer by layer)
 	{"engine/plan", 5},
 
 	{"engine/native", 6},

@@ -1,0 +1,80 @@
+package sensitivity_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/sensitivity"
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// scaled is y = relu(a·x); z = y + x.
+func scaled(t *testing.T, a float32) *ir.Graph {
+	t.Helper()
+	g := ir.New("scaled")
+	b := ir.NewBuilder(g, "")
+	x := g.AddInput("x", ir.Type{DType: tensor.Float32, Dims: []ir.Dim{{N: 1, Sym: "N"}, ir.Len(2)}})
+	y := b.Op(op.Relu{}, "y", b.Op(op.Mul{}, "ax", x, b.ConstF32("a", a)))
+	g.Outputs = []*ir.Value{b.Op(op.Add{}, "z", y, x)}
+	if err := b.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func TestCompare(t *testing.T) {
+	data := func() compress.Batches {
+		return func(yield func([]*tensor.Tensor, error) bool) {
+			_ = yield([]*tensor.Tensor{tensor.From([]float32{1, 2, -3, 4}, 2, 2)}, nil) &&
+				yield([]*tensor.Tensor{tensor.From([]float32{2, -1}, 1, 2)}, nil)
+		}
+	}
+	c, err := nncf.Compare(t.Context(), scaled(t, 1), scaled(t, 1.5), data, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Samples != 3 || c.Same != 3 || c.OnlyFirst != 0 || c.OnlySecond != 0 {
+		t.Errorf("got %d samples, %d with the same prediction, %d and %d values left out; want 3, 3, 0, 0", c.Samples, c.Same, c.OnlyFirst, c.OnlySecond)
+	}
+	if len(c.Values) != 3 || len(c.Outputs()) != 1 || c.Outputs()[0].Value != "z" {
+		t.Fatalf("got %+v, want the values ax, y, z, the last one an output", c.Values)
+	}
+	ax := c.Values[0] // the error is half the value
+	if math.Abs(ax.RelativeError-0.5) > 1e-6 || math.Abs(float64(ax.SQNR)-20*math.Log10(2)) > 1e-5 || ax.Largest != 2 || ax.Peak != 4 {
+		t.Errorf("ax: got %+v, want a relative error of 0.5, 6.02 dB, largest difference 2 of values up to 4", ax)
+	}
+	if got, want := c.Values[1].Mean, (0.5+1+0+2+1+0)/6; math.Abs(got-want) > 1e-6 {
+		t.Errorf("y: got a mean difference of %g, want %g", got, want)
+	}
+}
+
+func TestCompare_OneEndsEarly(t *testing.T) {
+	calls := 0
+	data := func() compress.Batches {
+		calls++
+		n := calls
+		return func(yield func([]*tensor.Tensor, error) bool) {
+			for range n {
+				if !yield([]*tensor.Tensor{tensor.From([]float32{1, 2}, 1, 2)}, nil) {
+					return
+				}
+			}
+		}
+	}
+	if _, err := nncf.Compare(t.Context(), scaled(t, 1), scaled(t, 2), data, 1); err == nil {
+		t.Error("got no error for two sequences of different lengths")
+	}
+}
+
+func TestDifference_NotFinite(t *testing.T) {
+	var d sensitivity.Difference
+	inf := float32(math.Inf(1))
+	d.Add([]float32{1, inf, 2}, []float32{1, inf, float32(math.NaN())})
+	if d.NotFinite != 1 || !math.IsInf(d.SQNR(), -1) || !math.IsInf(d.RelativeError(), 1) {
+		t.Errorf("got %d not finite, %g dB, relative %g; want 1, -Inf, +Inf", d.NotFinite, d.SQNR(), d.RelativeError())
+	}
+}
