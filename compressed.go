@@ -53,6 +53,14 @@ func Compress(ctx context.Context, m *Model, algorithms []compress.Algorithm, op
 	return c, nil
 }
 
+// TrainingForm implements [compress.TrainingFormer] for all algorithms.
+func (c *Compressed) TrainingForm(g *ir.Graph) error { return compress.TrainingForm(c.Controller, g) }
+
+// ParameterRule implements [compress.ParameterRuler] for all algorithms.
+func (c *Compressed) ParameterRule(name string) compress.ParameterRule {
+	return compress.RuleOf(c.Controller, name)
+}
+
 // RoundBiases moves the biases of quantized layers to the integers that Export
 // writes, by at most half a step of the accumulator: the model then computes
 // what the exported file computes. Call it when training is done, before the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/internal/cpu"
 )
 
@@ -24,6 +25,7 @@ type algorithm struct {
 
 var algorithms = []algorithm{
 	{quantization.Name, makeQuantization, quantization.Restore},
+	{sparsity.Magnitude, makeMagnitude, sparsity.RestoreMagnitude},
 }
 
 func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, error) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/internal/testkit"
 	"github.com/go-nncf/nncf/zoo"
@@ -32,6 +33,7 @@ func TestSchema_Structures(t *testing.T) {
 	quant := s.lookup("#/definitions/quantization")
 	compare(t, s, quant, reflect.TypeFor[quantization.Options](), "quantization", map[string][]string{
 		"quantization.weights": {"linked_quantizer_scopes"}, "quantization.activations": {"linked_quantizer_scopes"}})
+	compare(t, s, s.lookup("#/definitions/magnitude_sparsity"), reflect.TypeFor[sparsity.MagnitudeOptions](), "magnitude_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/range_entry"), reflect.TypeFor[quantization.Range](), "range", nil)
 	compare(t, s, s.lookup("#/definitions/scope_override"), reflect.TypeFor[quantization.Override](), "override",
 		map[string][]string{"override.initializer": {"-batchnorm_adaptation"}})

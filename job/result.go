@@ -41,6 +41,8 @@ type EpochResult struct {
 	Eval    train.Metrics `json:"eval"`
 	Seconds float64       `json:"seconds"` // since the run was resumed, 0 before
 	Best    bool          `json:"best"`
+	// Compression is how far algorithms with a level had come.
+	Compression []compress.Progress `json:"compression,omitempty"`
 }
 
 // WriteTable writes the result for people.

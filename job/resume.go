@@ -2,6 +2,7 @@ package job
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -74,6 +75,14 @@ func (r *run) settings() (json.RawMessage, error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(all, &keys); err != nil {
 		return nil, err
+	}
+	// The order of algorithms makes no difference, so it is not part of a run.
+	sections := slices.Clone(r.c.Compression)
+	slices.SortStableFunc(sections, func(a, b config.Section) int { return cmp.Compare(a.Algorithm, b.Algorithm) })
+	if len(sections) > 0 {
+		if keys["compression"], err = json.Marshal(sections); err != nil {
+			return nil, err
+		}
 	}
 	maps.DeleteFunc(keys, func(k string, _ json.RawMessage) bool { return slices.Contains(freeKeys, k) })
 	return json.Marshal(keys)

@@ -219,6 +219,10 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 	if err != nil {
 		return err
 	}
+	if per := r.train.Len(); per > 0 {
+		accumulate := max(1, r.c.Accumulate)
+		compress.SetStepsPerEpoch(r.state.compressed.Controller, (per+accumulate-1)/accumulate)
+	}
 	initialised, err := r.evaluate(ctx, nil)
 	if err != nil {
 		return err
@@ -287,19 +291,31 @@ func (r *run) endEpoch(ctx context.Context) error {
 	e := EpochResult{Epoch: epoch, LR: r.trainer.Schedule().LR(float64(epoch)), Train: r.meta.At.Metrics(), Eval: eval, Seconds: time.Since(r.epochStart).Seconds()}
 	e.Best = r.meta.Best.beatenBy(stage, eval.Top1)
 	e.Eval.Confusion = nil
+	if r.state.compressed != nil {
+		e.Compression = compress.Progresses(r.state.compressed.Controller)
+	}
 	r.result.Epochs = append(r.result.Epochs, e)
 	r.trainer.Schedule().Report(eval.Top1)
 	if e.Best {
 		r.meta.Best = &best{stage, eval.Top1, epoch}
 	}
 	r.meta.At = train.Position{Epoch: epoch + 1}
-	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation", epoch+1, r.c.Epochs, e.Train.Loss, e.Train.Top1, eval.Top1)
+	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation%s", epoch+1, r.c.Epochs, e.Train.Loss, e.Train.Top1, eval.Top1, levels(e.Compression))
 	if e.Best {
 		if err := r.save(bestName); err != nil {
 			return err
 		}
 	}
 	return r.save(lastName)
+}
+
+// levels tells how far the algorithms have come.
+func levels(list []compress.Progress) string {
+	s := ""
+	for _, p := range list {
+		s += fmt.Sprintf("; %s %.1f %% of %.1f %%", p.Algorithm, 100*p.Reached, 100*p.Target)
+	}
+	return s
 }
 
 // saveEvery saves within an epoch, as often as the configuration says.

@@ -39,7 +39,7 @@ func (d Def) Kind() string { return d.Op.Kind() }
 const Internal = "internal"
 
 // defs is the whole operator set, in the order of the family tables.
-var defs = slices.Concat(neuralDefs, mathDefs, tensorDefs, quantDefs)
+var defs = slices.Concat(neuralDefs, mathDefs, tensorDefs, quantDefs, sparsityDefs)
 
 var byKind = func() map[string]int {
 	m := make(map[string]int, len(defs))

@@ -214,3 +214,7 @@ func replacement(p *rewrite.Patch, old *ir.Value, kind ir.ValueKind, name string
 	}
 	return g.AddStored(kind, name, t)
 }
+
+// StoredTensor returns the elements of a value that is stored, or computed from
+// stored tensors alone, as masked and quantized weights are.
+func StoredTensor(v *ir.Value) (*tensor.Tensor, bool) { return storedTensor(v) }

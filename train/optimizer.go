@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/internal/kernel/optim"
 	"github.com/go-nncf/nncf/internal/par"
 	"github.com/go-nncf/nncf/tensor"
@@ -91,6 +92,9 @@ type Param struct {
 	// NoDecay exempts the parameter from weight decay unless a group names it:
 	// quantizer ranges would otherwise shrink.
 	NoDecay bool
+	// Rule is what compression says about the parameter; a group that names it sets
+	// the learning rate and decay all the same.
+	Rule compress.ParameterRule
 }
 
 // optimizerGrain is the number of elements one task updates: 16 Ki floats of
@@ -111,7 +115,9 @@ type Optimizer struct {
 
 type paramState struct {
 	Param
+	kind           string // optimizer type
 	lrScale, decay float32
+	lr             float32      // of its own, or 0
 	slots          [2][]float32 // see slotNames
 }
 
@@ -137,16 +143,19 @@ func NewOptimizer(o OptimizerOptions, params []Param, pool *par.Pool) (*Optimize
 	}
 	opt := &Optimizer{opt: o, pool: pool}
 	for _, p := range params {
-		s := paramState{Param: p, lrScale: 1, decay: float32(o.WeightDecay)}
-		if p.NoDecay {
+		s := paramState{Param: p, kind: o.Type, lrScale: 1, decay: float32(o.WeightDecay), lr: float32(p.Rule.LR)}
+		if p.NoDecay || p.Rule.NoDecay {
 			s.decay = 0
+		}
+		if p.Rule.Optimizer != "" {
+			s.kind = p.Rule.Optimizer
 		}
 		for _, g := range o.Groups {
 			if !regexp.MustCompile(g.Pattern).MatchString(p.Name) {
 				continue
 			}
 			if g.LRScale != nil {
-				s.lrScale = float32(*g.LRScale)
+				s.lrScale, s.lr = float32(*g.LRScale), 0
 			}
 			if g.WeightDecay != nil {
 				s.decay = float32(*g.WeightDecay)
@@ -154,7 +163,7 @@ func NewOptimizer(o OptimizerOptions, params []Param, pool *par.Pool) (*Optimize
 			break
 		}
 		n := p.Value.Len()
-		for i := range opt.slotNames() {
+		for i := range opt.slotNames(s.kind) {
 			s.slots[i] = make([]float32, n)
 		}
 		for lo := 0; lo < n; lo += optimizerGrain {
@@ -166,14 +175,15 @@ func NewOptimizer(o OptimizerOptions, params []Param, pool *par.Pool) (*Optimize
 	return opt, nil
 }
 
-// slotNames names the state that each parameter has, as PyTorch does.
-func (o *Optimizer) slotNames() []string {
+// slotNames names the state that a parameter has with an optimizer type, as
+// PyTorch does.
+func (o *Optimizer) slotNames(kind string) []string {
 	switch {
-	case o.opt.Type == "adam", o.opt.Type == "adamw":
+	case kind == "adam", kind == "adamw":
 		return []string{"exp_avg", "exp_avg_sq"}
-	case o.opt.Type == "rmsprop" && o.opt.Momentum == 0:
+	case kind == "rmsprop" && o.opt.Momentum == 0:
 		return []string{"square_avg"}
-	case o.opt.Type == "rmsprop":
+	case kind == "rmsprop":
 		return []string{"square_avg", "momentum_buffer"}
 	case o.opt.Momentum == 0:
 		return nil
@@ -193,6 +203,9 @@ func (o *Optimizer) Step(lr float64, gradScale float32) {
 func (o *Optimizer) update(task, _ int) {
 	t := o.tasks[task]
 	p := &o.params[t.param]
+	if p.Rule.Frozen {
+		return
+	}
 	w, g := p.Value.F32()[t.lo:t.hi], p.Grad.F32()[t.lo:t.hi]
 	slot := func(i int) []float32 {
 		if p.slots[i] == nil {
@@ -201,12 +214,15 @@ func (o *Optimizer) update(task, _ int) {
 		return p.slots[i][t.lo:t.hi]
 	}
 	lr := o.lr * p.lrScale
-	switch o.opt.Type {
+	if p.lr != 0 {
+		lr = p.lr
+	}
+	switch p.kind {
 	case "sgd":
 		optim.SGD{LR: lr, Momentum: float32(o.opt.Momentum), WeightDecay: p.decay, Nesterov: o.opt.Nesterov, GradScale: o.gradScale}.Step(w, g, slot(0))
 	case "adam", "adamw":
 		optim.Adam{LR: lr, Beta1: float32(o.opt.Betas[0]), Beta2: float32(o.opt.Betas[1]), Epsilon: float32(o.opt.Epsilon),
-			WeightDecay: p.decay, Decoupled: o.opt.Type == "adamw", GradScale: o.gradScale}.Step(w, g, slot(0), slot(1), o.step)
+			WeightDecay: p.decay, Decoupled: p.kind == "adamw", GradScale: o.gradScale}.Step(w, g, slot(0), slot(1), o.step)
 	case "rmsprop":
 		optim.RMSProp{LR: lr, Alpha: float32(o.opt.Alpha), Epsilon: float32(o.opt.Epsilon), Momentum: float32(o.opt.Momentum),
 			WeightDecay: p.decay, GradScale: o.gradScale}.Step(w, g, slot(0), slot(1))
@@ -217,7 +233,7 @@ func (o *Optimizer) update(task, _ int) {
 // the optimizer, named optimizer/SLOT/PARAMETER.
 func (o *Optimizer) State() (step int, tensors []NamedTensor) {
 	for _, p := range o.params {
-		for i, slot := range o.slotNames() {
+		for i, slot := range o.slotNames(p.kind) {
 			tensors = append(tensors, NamedTensor{optimizerPrefix + slot + "/" + p.Name, tensor.From(p.slots[i], len(p.slots[i]))})
 		}
 	}

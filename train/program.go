@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-nncf/nncf/autodiff"
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/internal/kernel/norm"
@@ -62,6 +63,11 @@ func (t *Trainer) StepGraph(shape tensor.Shape) (*ir.Graph, error) {
 	}
 	if err := pass.TrainingMode(g, t.opt.BatchNorm, nil); err != nil {
 		return nil, err
+	}
+	if f, ok := t.hook.(compress.TrainingFormer); ok {
+		if err := f.TrainingForm(g); err != nil {
+			return nil, err
+		}
 	}
 	b := ir.NewBuilder(g, "loss")
 	outputs := slices.Clone(g.Outputs)

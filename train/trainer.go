@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/internal/kernel/reduce"
@@ -19,9 +20,11 @@ import (
 )
 
 // Hook is how compression takes part in training; controllers of package
-// compress satisfy it.
+// compress satisfy it. A hook may also be a [compress.TrainingFormer], which
+// changes the graph of a step, and a [compress.ParameterRuler].
 type Hook interface {
-	// EpochStep is called before each epoch, Step before each optimizer step.
+	// EpochStep is called before each epoch, Step before the first forward pass of
+	// each optimizer step.
 	EpochStep()
 	Step()
 	// Loss adds a term to the loss graph, or returns nil.
@@ -111,7 +114,7 @@ func New(g *ir.Graph, backend engine.Backend, opt Options, hook Hook) (*Trainer,
 	var params []Param
 	for v := range g.Parameters() {
 		t.params = append(t.params, v)
-		params = append(params, Param{Name: v.Name, Value: v.Data, NoDecay: isQuantizerParameter(v)})
+		params = append(params, Param{Name: v.Name, Value: v.Data, NoDecay: isQuantizerParameter(v), Rule: t.rule(v.Name)})
 	}
 	if len(params) == 0 {
 		return nil, errors.New("the model has no trainable parameters")
@@ -121,6 +124,24 @@ func New(g *ir.Graph, backend engine.Backend, opt Options, hook Hook) (*Trainer,
 	}
 	t.squares = make([]float64, len(params))
 	return t, nil
+}
+
+// rule returns what the hook says about a parameter.
+func (t *Trainer) rule(name string) compress.ParameterRule {
+	if r, ok := t.hook.(compress.ParameterRuler); ok {
+		return r.ParameterRule(name)
+	}
+	return compress.ParameterRule{}
+}
+
+// refreeze asks the hook again which parameters are frozen.
+func (t *Trainer) refreeze() {
+	if _, ok := t.hook.(compress.ParameterRuler); ok {
+		for i := range t.optimizer.params {
+			p := &t.optimizer.params[i]
+			p.Rule.Frozen = t.rule(p.Name).Frozen
+		}
+	}
 }
 
 // isQuantizerParameter reports whether v is a range of a fake-quantizer.
@@ -194,6 +215,9 @@ func (t *Trainer) run(ctx context.Context, p *stepProgram, images, target, label
 	if p.target.DType() != target.DType() || p.target.Len() != target.Len() {
 		return Result{}, fmt.Errorf("got target %v, the loss takes %v", target, p.target)
 	}
+	if t.hook != nil && t.pending == 0 {
+		t.hook.Step()
+	}
 	p.input.CopyFrom(images)
 	p.target.CopyFrom(target.Reshape(p.target.Shape()...))
 	if err := p.prog.Run(ctx); err != nil {
@@ -221,9 +245,6 @@ func (t *Trainer) run(ctx context.Context, p *stepProgram, images, target, label
 
 // update applies the gradients, which count times scale.
 func (t *Trainer) update(grads []*tensor.Tensor, epoch float64, scale float32) {
-	if t.hook != nil {
-		t.hook.Step()
-	}
 	if v := float32(t.opt.ClipValue); v > 0 {
 		limit := v / scale
 		for _, g := range grads {
@@ -343,6 +364,7 @@ func (t *Trainer) EpochFrom(ctx context.Context, l *data.Loader, at *Position, e
 	}
 	if t.hook != nil && at.Step == 0 {
 		t.hook.EpochStep()
+		t.refreeze()
 	}
 	t.drop()
 	now, began := *at, at.Step == 0

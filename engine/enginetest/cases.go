@@ -28,6 +28,7 @@ func cases(n int) []testCase {
 	l = append(l, indexCases(n)...)
 	l = append(l, shapeCases()...)
 	l = append(l, quantizeCases(n)...)
+	l = append(l, sparsityCases()...)
 	return l
 }
 

@@ -27,6 +27,11 @@ var lowerings = map[string]lowering{
 	"Softmax":                       lowerSoftmax,
 	"SoftmaxCrossEntropyLoss":       lowerCrossEntropy,
 
+	"Mask":       lowerMask,
+	"RBLossGrad": lowerRBLossGrad,
+	"RBMask":     lowerRBMask,
+	"RBMaskGrad": lowerRBMaskGrad,
+
 	"DequantizeLinear":           lowerDequantizeLinear,
 	"FakeQuantizeAsymmetric":     lowerFakeQuantizeAsymmetric,
 	"FakeQuantizeAsymmetricGrad": lowerFakeQuantizeAsymmetricGrad,

@@ -1,0 +1,18 @@
+package config
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/sparsity"
+)
+
+func makeMagnitude(section json.RawMessage, c *Config) (compress.Algorithm, error) {
+	o, err := decodeSection[sparsity.MagnitudeOptions](section)
+	if err != nil {
+		return nil, err
+	}
+	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
+	return sparsity.NewMagnitude(o), o.Validate()
+}

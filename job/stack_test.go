@@ -1,0 +1,118 @@
+package job_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/go-nncf/nncf/job"
+	"github.com/go-nncf/nncf/onnx"
+	"github.com/go-nncf/nncf/tensor"
+)
+
+// int8Section is the compression of small.
+const int8Section = `{"algorithm": "quantization", "weights": {"per_channel": true},
+	"initializer": {"range": {"num_init_samples": 64}, "batchnorm_adaptation": {"num_bn_adaptation_samples": 64}}}`
+
+// with is small with other compression.
+func with(sections ...string) string {
+	head, _, _ := strings.Cut(small, `"compression"`)
+	return head + `"compression": [` + strings.Join(sections, ",") + "]\n}"
+}
+
+const bn64 = `"initializer": {"batchnorm_adaptation": {"num_bn_adaptation_samples": 64}}`
+
+// schedules are sparsity sections whose level changes while a small run trains.
+var schedules = map[string]string{
+	"polynomial by epoch": `{"algorithm": "magnitude_sparsity", ` + bn64 + `, "params": {"sparsity_init": 0.2, "sparsity_target_epoch": 1}}`,
+	"polynomial by step":  `{"algorithm": "magnitude_sparsity", "params": {"update_per_optimizer_step": true, "sparsity_target_epoch": 2, "sparsity_target": 0.6}}`,
+	"exponential":         `{"algorithm": "magnitude_sparsity", "params": {"schedule": "exponential", "sparsity_target_epoch": 1, "sparsity_level_setting_mode": "local"}}`,
+	"multistep":           `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "mask_update_steps": 3}}`,
+	"adaptive":            `{"algorithm": "magnitude_sparsity", "params": {"schedule": "adaptive", "sparsity_init": 0.1, "step": 0.2}}`,
+	"frozen":              `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "sparsity_freeze_epoch": 1, "pattern": "2:4"}}`,
+}
+
+// A run that is stopped in the middle of a schedule and resumed leaves what an
+// undisturbed one leaves.
+func TestTrain_SchedulesResume(t *testing.T) {
+	for name, section := range schedules {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := with(section, int8Section)
+			whole := parse(t, t.TempDir(), text)
+			want := outcomeOf(t, whole, mustTrain(t, whole, job.Options{}))
+			cfg := parse(t, t.TempDir(), text)
+			cfg.Threads = 2
+			for i, after := range []int{7, 9} { // in the first and the second epoch of 12 steps
+				ctx, cancel := context.WithCancel(t.Context())
+				_, err := job.Train(ctx, cfg, job.Options{Resume: i > 0, Progress: stopper(cancel, "train", after)})
+				cancel()
+				if !errors.Is(err, job.ErrInterrupted) {
+					t.Fatalf("execution %d: got error %v, want ErrInterrupted", i, err)
+				}
+			}
+			if d := cmp.Diff(want, outcomeOf(t, cfg, mustTrain(t, cfg, job.Options{Resume: true}))); d != "" {
+				t.Errorf("-uninterrupted +resumed:\n%s", d)
+			}
+		})
+	}
+}
+
+// zeros returns the share of zeros of the weights of layers of an exported
+// model, integers or floats.
+func zeros(t testing.TB, path string) float64 {
+	t.Helper()
+	g, err := onnx.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zero, all := 0, 0
+	for _, v := range g.Stored() {
+		if v.Type.Rank() < 2 || strings.Contains(v.Name, "/") {
+			continue
+		}
+		n, err := v.Data.Float64s()
+		if v.Data.DType() == tensor.Int8 {
+			ints, e := v.Data.Ints()
+			n, err = make([]float64, len(ints)), e
+			for i, k := range ints {
+				n[i] = float64(k)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range n {
+			if all++; x == 0 {
+				zero++
+			}
+		}
+	}
+	return float64(zero) / float64(max(1, all))
+}
+
+// The order of algorithms in a configuration plays no part, and zeros of masks are
+// zeros of the integers in the file.
+func TestTrain_StackInAnyOrder(t *testing.T) {
+	magnitude := `{"algorithm": "magnitude_sparsity", ` + bn64 + `, "params": {"schedule": "multistep", "multistep_steps": [], "multistep_sparsity_levels": [0.5]}}`
+	var want outcome
+	for i, text := range []string{with(magnitude, int8Section), with(int8Section, magnitude)} {
+		c := parse(t, t.TempDir(), text)
+		r := mustTrain(t, c, job.Options{})
+		if got := zeros(t, r.Output); got < 0.5 {
+			t.Errorf("got %.3f zeros in the file, want at least half", got)
+		}
+		if r.Export.Disagreements != 0 {
+			t.Errorf("the file disagrees on %d of %d", r.Export.Disagreements, r.Export.Compared)
+		}
+		got := outcomeOf(t, c, r)
+		if i == 0 {
+			want = got
+		} else if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("-sparsity first +quantization first:\n%s", d)
+		}
+	}
+}
