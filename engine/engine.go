@@ -10,6 +10,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -19,6 +20,10 @@ import (
 type Options struct {
 	// Threads is the number of workers; 0 means one per available core.
 	Threads int
+	// MaxMemory bounds the bytes planned for values and scratch memory, the
+	// arena. What does not fit is computed again where the backward pass needs
+	// it; results keep their bits. Compile fails if no plan fits. 0 means no bound.
+	MaxMemory int64
 	// Logger receives what was planned; nil discards it.
 	Logger *slog.Logger
 }
@@ -55,6 +60,12 @@ type Program interface {
 	Close() error
 }
 
+// Timed is a facet of programs that can measure their steps.
+type Timed interface {
+	// RunTimed is Run that adds the time of step i, in the order of Info, to d[i].
+	RunTimed(ctx context.Context, d []time.Duration) error
+}
+
 // Info describes a compiled program.
 type Info struct {
 	Backend string `json:"backend"`
@@ -62,18 +73,56 @@ type Info struct {
 	CPU     string `json:"cpu"` // kernel level: generic, avx2, avx512
 	MACs    int64  `json:"macs"`
 	// ArenaBytes is the memory planned for values, ScratchBytes that for kernels.
-	ArenaBytes   int64  `json:"arena_bytes"`
-	ScratchBytes int64  `json:"scratch_bytes"`
-	Steps        []Step `json:"steps"`
+	ArenaBytes   int64 `json:"arena_bytes"`
+	ScratchBytes int64 `json:"scratch_bytes"`
+	// Recomputed is what is computed again so that memory suffices, part of MACs.
+	Recomputed Recomputed `json:"recomputed,omitzero"`
+	Steps      []Step     `json:"steps"`
+	// Arena is the map of the arena, by offset.
+	Arena []Span `json:"arena"`
 }
 
 // Step is one entry of the schedule.
 type Step struct {
-	Node   string   `json:"node"`
-	Kind   string   `json:"kind"`
-	Kernel string   `json:"kernel"` // variant chosen, or "reference"
-	Fused  []string `json:"fused,omitempty"`
-	Rule   string   `json:"rule,omitempty"`
-	MACs   int64    `json:"macs,omitempty"`
-	Bytes  int64    `json:"bytes"` // read and written
+	Node   string `json:"node"`
+	Kind   string `json:"kind"`
+	Kernel string `json:"kernel"` // variant chosen, or "reference"
+	// Layer is the node of the model that the step belongs to; steps of a chain
+	// may belong to several, and this is the first.
+	Layer string `json:"layer,omitempty"`
+	// Pass is "forward", "backward", or "" for work that is neither.
+	Pass string `json:"pass,omitempty"`
+	// Fused lists what one step does, in order, if more than Kind.
+	Fused []string `json:"fused,omitempty"`
+	// Fusions says what the rules of the backend did with the step, or why they
+	// did nothing.
+	Fusions []Fusion `json:"fusions,omitempty"`
+	Rule    string   `json:"rule,omitempty"` // that made the node, empty for nodes of the model
+	MACs    int64    `json:"macs,omitempty"`
+	// Bytes are those of the operands read and results written, each counted
+	// once, packed weights and partial sums included.
+	Bytes int64 `json:"bytes"`
+}
+
+// Recomputed counts the nodes that run twice, and their multiplications.
+type Recomputed struct {
+	Nodes int   `json:"nodes"`
+	MACs  int64 `json:"macs"`
+}
+
+// Fusion is what a rule did with a step, or why it did nothing.
+type Fusion struct {
+	Rule    string `json:"rule"`
+	Applied bool   `json:"applied"`
+	What    string `json:"what"`
+}
+
+// Span is a part of the arena and what lies there while the steps First to Last
+// run, both inclusive; Last may be the number of steps: until the next run.
+type Span struct {
+	Offset int64    `json:"offset"`
+	Bytes  int64    `json:"bytes"`
+	First  int      `json:"first"`
+	Last   int      `json:"last"`
+	Values []string `json:"values"` // names; scratch memory has none
 }

@@ -42,7 +42,7 @@ func (t *Trainer) step(ctx context.Context, images *tensor.Tensor) (*stepProgram
 	if err != nil {
 		return nil, err
 	}
-	prog, err := t.backend.Compile(ctx, g, engine.Options{Threads: t.opt.Threads, Logger: t.opt.Logger})
+	prog, err := t.backend.Compile(ctx, g, engine.Options{Threads: t.opt.Threads, MaxMemory: t.opt.MaxMemory, Logger: t.opt.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,17 @@ func (t *Trainer) step(ctx context.Context, images *tensor.Tensor) (*stepProgram
 	}
 	t.steps[n] = p
 	return p, nil
+}
+
+// Program returns the compiled step for batches like images, which [Trainer.Step]
+// runs: its inputs are images and target, its outputs those of [Trainer.StepGraph].
+// The trainer keeps owning it.
+func (t *Trainer) Program(ctx context.Context, images *tensor.Tensor) (engine.Program, error) {
+	p, err := t.step(ctx, images)
+	if err != nil {
+		return nil, err
+	}
+	return p.prog, nil
 }
 
 // StepGraph returns the graph of one training step for inputs of the given

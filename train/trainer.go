@@ -48,6 +48,8 @@ type Options struct {
 	// BatchNorm says how batch normalization trains.
 	BatchNorm pass.TrainingOptions
 	Threads   int
+	// MaxMemory bounds the memory of a step, see [engine.Options].
+	MaxMemory int64
 	Logger    *slog.Logger
 	// Progress, if set, is called after each step.
 	Progress func(Progress)
@@ -55,6 +57,9 @@ type Options struct {
 
 // Validate reports everything that is wrong with o.
 func (o Options) Validate() error {
+	if o.MaxMemory < 0 {
+		return fmt.Errorf("max memory: got %d, want 0 or more", o.MaxMemory)
+	}
 	errs := []error{o.Optimizer.Validate(), o.Schedule.Validate(), o.Loss.Validate(), o.BatchNorm.Validate()}
 	if o.Accumulate < 0 {
 		errs = append(errs, fmt.Errorf("accumulate: got %d, want 1 or more", o.Accumulate))

@@ -38,7 +38,7 @@ type link struct {
 	in    []*slot
 	out   *slot   // nil for a sum
 	also  []*slot // small operands that bind reads itself
-	sums  *sums   // of links without a result whose partial sums may be cut in another way
+	sums  *sums   // partial sums that the link leaves, which may be cut in another way
 	temps []*temp
 	// cheap says that computing the link again costs less than reading its
 	// result from memory.

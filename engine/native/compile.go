@@ -70,6 +70,7 @@ type step struct {
 	node   *ir.Node // nil for reorders and copies
 	kernel string
 	fused  []string
+	notes  []engine.Fusion // what the rules say, see fuse.go
 	reads  []*slot
 	writes []*slot
 	temps  []*temp
@@ -108,8 +109,9 @@ type compiler struct {
 
 // temp is memory that lives during one step.
 type temp struct {
-	buf *plan.Buffer
-	mem []float32
+	buf   *plan.Buffer
+	mem   []float32
+	local bool // of the workers: it stays in the caches
 }
 
 // resize changes the number of floats, before memory is placed.
@@ -301,6 +303,9 @@ func (c *compiler) live() []*plan.Buffer {
 			}
 		}
 		for _, t := range s.temps {
+			if !t.local {
+				s.bytes += int64(t.buf.Size)
+			}
 			touch(t.buf, i)
 			if s.once {
 				touch(t.buf, 0)
@@ -314,11 +319,21 @@ func (c *compiler) live() []*plan.Buffer {
 	return used
 }
 
+// packKernel is what steps that bring weights into the order of a kernel are called.
+const packKernel = "pack"
+
 // emitPack is emit for work whose result depends on one value only: it runs once
 // if that is a constant.
 func (c *compiler) emitPack(n *ir.Node, v *slot, bind func() func() error, packed *temp) {
-	s := c.emit(n, "pack", []*slot{v}, nil, bind, packed)
+	s := c.emit(n, packKernel, []*slot{v}, nil, bind, packed)
 	s.once = v.value.Kind == ir.Constant && v.buf == nil
+}
+
+// workspace is temp for n float32 that workers use while they run one task.
+func (c *compiler) workspace(n int) *temp {
+	t := c.temp(n)
+	t.local = true
+	return t
 }
 
 // temp reserves n float32 that live during the steps it is passed to.

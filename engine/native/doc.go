@@ -4,13 +4,12 @@
 //	compile.go    walks the nodes in order; each lowering emits steps
 //	slot.go       where a value lies: arena span or fixed tensor, in one order
 //	lower_*.go    one file per operator family; table.go lists them by kind
-//	epilogue.go   clips that products do as they store
 //	chain.go      elementwise operators and sums, tile by tile
 //	spread.go     operands that broadcast; convert.go: element types in chains
-//	fuse.go       joins chains, drops stores, reuses memory
-//	again.go      cheap results computed twice instead of kept
+//	fuse.go       the table of fusions; rule_*.go: one fusion each
 //	load.go       activations that convolutions compute as they load them
-//	watch.go      sums over a convolution's result while it is in the caches
+//	watch.go      work on a convolution's result while it is in the caches
+//	describe.go   what inspect --plan shows
 //	reference.go  the lowering of everything else: the operator's own Eval
 //	program.go    inputs, outputs, Run
 //
@@ -21,6 +20,11 @@
 // returns the closure that each run calls. Closures must not allocate, and
 // must cut their work into tasks by shapes alone, so that results do not
 // depend on the number of workers.
+//
+// Adding a fusion is one file rule_NAME.go with one method of the compiler, and
+// one line in fuse.go. A rule moves work between steps when all nodes are
+// lowered; it keeps reads, writes and temps of the steps true, from which
+// memory is planned, and notes with the steps what it did or why not.
 //
 // # Orders
 //

@@ -60,7 +60,7 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	if r := p.ForwardRegion(0); sz.ForwardTasks > 0 && r.C1 > r.C0 {
 		input.repeats = g.OC / (r.C1 - r.C0)
 	}
-	packed, scratch := c.temp(sz.PackedForward), c.temp(sz.ForwardScratch*c.workers)
+	packed, scratch := c.temp(sz.PackedForward), c.workspace(sz.ForwardScratch*c.workers)
 	c.emitPack(n, w, func() func() error {
 		src := w.f32()
 		return runSized(c.pool, sz.PackForwardTasks, len(src), func(t, _ int) { p.PackForward(t, packed.mem, src) })
@@ -96,7 +96,7 @@ func lowerConv(c *compiler, n *ir.Node) error {
 		return runTasks(pool, sz.ForwardTasks, then(task, output.after()))
 	}, packed, scratch)
 	s.output = output
-	s.also = c.alsoDone(e)
+	s.stores(e)
 	s.input = input
 	input.prepare = func() error {
 		if p, err = conv.New(g, conv.Options{AlwaysLoad: true}); err != nil {
@@ -140,7 +140,7 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 	if b := n.Input(2); b != nil {
 		bias = c.in(b, rowMajor)
 	}
-	packed, scratch := c.temp(sz.PackedBackward), c.temp(sz.BackwardDataScratch*c.workers)
+	packed, scratch := c.temp(sz.PackedBackward), c.workspace(sz.BackwardDataScratch*c.workers)
 	c.emitPack(n, w, func() func() error {
 		src := w.f32()
 		return runSized(c.pool, sz.PackBackwardTasks, len(src), func(t, _ int) { p.PackBackward(t, packed.mem, src) })
@@ -158,7 +158,7 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 		}
 		return func() error { pool.Run(sz.BackwardDataTasks, task); return nil }
 	}, packed, scratch)
-	s.also = c.alsoDone(e)
+	s.stores(e)
 	return nil
 }
 
@@ -184,7 +184,7 @@ func lowerConvGradWeight(c *compiler, n *ir.Node) error {
 	sz := p.Sizes()
 	x, dy := c.in(xv, channelsLast), c.in(dyv, channelsLast)
 	input := &loaded{slot: x, repeats: sz.BackwardWeightsTasks / max(1, sz.Slots)}
-	partials, scratch := c.temp(sz.Partials), c.temp(sz.BackwardWeightsScratch*c.workers)
+	partials, scratch := c.temp(sz.Partials), c.workspace(sz.BackwardWeightsScratch*c.workers)
 	s := c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
 		xd, dyd, pool := input.mem(), dy.f32(), c.pool
 		loads := make([]conv.Loader, c.workers)

@@ -71,7 +71,7 @@ func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks
 		return runTasks(c.pool, tasks, then(func(t, _ int) { pass(t, xd, packed.mem, f, yd) }, output.after()))
 	}, packed)
 	s.output = output
-	s.also = c.alsoDone(e)
+	s.stores(e)
 	return nil
 }
 
@@ -83,7 +83,7 @@ func (c *compiler) emitDepthwiseGrad(n *ir.Node, g depthwise.Geometry) error {
 	}
 	sz := p.Sizes()
 	x, dy := c.in(n.In[0], channelsLast), c.in(n.In[1], channelsLast)
-	partials, scratch := c.temp(sz.Partials), c.temp(sz.BackwardWeightsScratch*c.workers)
+	partials, scratch := c.temp(sz.Partials), c.workspace(sz.BackwardWeightsScratch*c.workers)
 	c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
 		xd, dyd := x.f32(), dy.f32()
 		return runTasks(c.pool, sz.BackwardWeightsTasks, func(t, worker int) {

@@ -44,7 +44,7 @@ func (c *compiler) emitProduct(n *ir.Node, s product, a, b, bias, y *slot, e epi
 			p.Run(t, ad[s.aAt[i]*s.M*s.K:][:s.M*s.K], packed.mem[s.bAt[i]*sz.PackedB:][:sz.PackedB], f, yd[i*s.M*s.N:][:s.M*s.N])
 		})
 	}, packed)
-	st.also = c.alsoDone(e)
+	st.stores(e)
 	return nil
 }
 

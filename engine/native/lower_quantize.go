@@ -214,30 +214,31 @@ func (c *compiler) emitFakeQuantizeGrad(n *ir.Node, q quantizer) error {
 		dy := c.in(dyv, x.order)
 		size := quant.SumsLen(p)
 		_, tasks := chainTasks(x.shape.Numel(), chainUnit(x))
-		part, own := c.temp(size*tasks), c.temp(size*tasks)
-		l := &link{node: n, name: "FakeQuantizeGrad", in: []*slot{x, dy}, out: c.out(n.Out[0], x.order), temps: []*temp{buf, part, own}}
+		total := &sums{part: c.temp(0), own: c.temp(0), size: size}
+		total.recut(tasks)
+		l := &link{node: n, name: "FakeQuantizeGrad", in: []*slot{x, dy}, out: c.out(n.Out[0], x.order), temps: []*temp{buf, total.part, total.own}, sums: total}
 		l.placed = func(k int) bool { return k == 1 } // dx on dy
 		l.bind = func() tileFunc {
 			g := quant.NewGrid(buf.mem, p)
 			return func(t tile, dst []float32, src [][]float32) {
-				acc := part.mem[t.task*size:][:size]
+				acc := total.part.mem[t.task*size:][:size]
 				if t.first {
 					quant.Backward(dst, src[1], src[0], g, acc)
 					return
 				}
-				s := own.mem[t.task*size:][:size]
+				s := total.own.mem[t.task*size:][:size]
 				quant.Backward(dst, src[1], src[0], g, s)
 				elementwise.Add.Run(acc, acc, s)
 			}
 		}
 		c.emitChain(x, l)
-		parts = []*temp{part}
+		parts = []*temp{total.part}
 		fold = func() func() []quant.Sums {
-			sums := make([]quant.Sums, k)
+			s := make([]quant.Sums, k)
 			return func() []quant.Sums {
-				clear(sums)
-				quant.Fold(sums, part.mem, p)
-				return sums
+				clear(s)
+				quant.Fold(s, total.all(), p)
+				return s
 			}
 		}
 	} else {

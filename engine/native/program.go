@@ -2,6 +2,8 @@ package native
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/engine/plan"
@@ -11,7 +13,7 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// program implements [engine.Program].
+// program implements [engine.Program] and [engine.Timed].
 type program struct {
 	pool    *par.Pool
 	arena   *plan.Arena
@@ -24,7 +26,8 @@ type program struct {
 // place assigns memory and binds the steps to it.
 func (c *compiler) place(pool *par.Pool) (*program, error) {
 	c.pool = pool
-	arena, err := plan.NewArena(plan.Assign(c.live()))
+	used := c.live()
+	arena, err := plan.NewArena(plan.Assign(used))
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +44,10 @@ func (c *compiler) place(pool *par.Pool) (*program, error) {
 	}
 	p := &program{pool: pool, arena: arena}
 	p.info = engine.Info{Backend: "native", Threads: pool.Workers(), CPU: cpu.Best().String(), ArenaBytes: int64(arena.Size())}
+	counted := map[*ir.Node]bool{}
+	at := make([]int, 0, len(c.steps)+1) // steps of the program before each of c.steps
 	for _, s := range c.steps {
+		at = append(at, len(p.steps))
 		s.run = s.bind()
 		s.bind = nil
 		if s.once {
@@ -51,19 +57,12 @@ func (c *compiler) place(pool *par.Pool) (*program, error) {
 			continue
 		}
 		p.steps = append(p.steps, s)
-		e := engine.Step{Kind: s.kernel, Kernel: s.kernel, Fused: s.fused, Bytes: s.bytes}
-		if n := s.node; n != nil {
-			e.Node, e.Kind, e.Rule = n.Name, n.Op.Kind(), n.Rule
-			if s.also != nil {
-				e.Fused = append(e.Fused, n.Op.Kind(), s.also.Op.Kind())
-			}
-			if k, ok := n.Op.(ir.Costed); ok {
-				e.MACs = k.Cost(n).MACs
-			}
-		}
+		e := s.info(counted)
 		p.info.MACs += e.MACs
 		p.info.Steps = append(p.info.Steps, e)
 	}
+	at = append(at, len(p.steps))
+	p.info.Arena = c.spans(used, at)
 	for _, t := range c.scratch {
 		p.info.ScratchBytes += int64(t.buf.Size)
 	}
@@ -87,13 +86,38 @@ func (p *program) Run(ctx context.Context) error {
 			return err
 		}
 		if err := s.run(); err != nil {
-			if s.node != nil {
-				return s.node.Wrap("run", err)
-			}
-			return err
+			return s.fail(err)
 		}
 	}
 	return nil
+}
+
+// RunTimed implements [engine.Timed].
+func (p *program) RunTimed(ctx context.Context, d []time.Duration) error {
+	if len(d) != len(p.steps) {
+		return fmt.Errorf("got %d times for %d steps", len(d), len(p.steps))
+	}
+	last := time.Now()
+	for i, s := range p.steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.run(); err != nil {
+			return s.fail(err)
+		}
+		now := time.Now()
+		d[i] += now.Sub(last)
+		last = now
+	}
+	return nil
+}
+
+// fail adds the place to an error of a run.
+func (s *step) fail(err error) error {
+	if s.node != nil {
+		return s.node.Wrap("run", err)
+	}
+	return err
 }
 
 // Close implements [engine.Program]. Buffers of inputs stay valid, those of

@@ -1,7 +1,5 @@
 package native
 
-import "slices"
-
 // watched is the result of a convolution, which may be summed region by region
 // while the caches still hold it: statistics of a normalization then cost no
 // pass over memory.
@@ -54,36 +52,5 @@ func then(task, after func(task, worker int)) func(task, worker int) {
 	return func(t, worker int) {
 		task(t, worker)
 		after(t, worker)
-	}
-}
-
-// watch moves chains of nothing but sums over one convolution's result into that
-// convolution.
-func (c *compiler) watch() {
-	for i := 0; i < len(c.steps); i++ {
-		s := c.steps[i]
-		if s.chain == nil {
-			continue
-		}
-		x := s.chain.links[0].in[:min(1, len(s.chain.links[0].in))]
-		if len(x) == 0 || slices.ContainsFunc(s.chain.links, func(l *link) bool {
-			return l.out != nil || l.sums == nil || len(l.also) > 0 || len(l.in) != 1 || l.in[0] != x[0]
-		}) {
-			continue
-		}
-		at := slices.IndexFunc(c.steps[:i], func(q *step) bool { return q.output != nil && q.output.slot == x[0] })
-		if at < 0 || !c.steps[at].output.entire() || s.chain.unit != chainUnit(x[0]) ||
-			slices.ContainsFunc(c.steps[at+1:i], func(m *step) bool { return needs(s, m) }) {
-			continue
-		}
-		q := c.steps[at]
-		for _, l := range s.chain.links {
-			l.sums.recut(q.output.tasks())
-			q.fused = append(q.fused, l.name)
-		}
-		q.output.links = append(q.output.links, s.chain.links...)
-		q.temps = append(q.temps, s.temps...)
-		c.steps = slices.Delete(c.steps, i, i+1)
-		i--
 	}
 }

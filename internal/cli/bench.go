@@ -13,42 +13,69 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/internal/kernel/probe"
+	"github.com/go-nncf/nncf/internal/par"
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/tensor"
 	"github.com/go-nncf/nncf/train"
 )
 
 type benchCmd struct {
 	Model   string  `arg:"" help:"ONNX file, or the name of a built-in network: resnet20, resnet18, resnet50, mobilenet_v2, …"`
-	Train   bool    `help:"Time training steps instead of inference."`
+	Train   bool    `help:"Time training steps instead of inference: forward, cross-entropy, backward, SGD with momentum."`
 	Batch   int     `help:"Batch size." default:"1"`
 	Config  string  `help:"Configuration whose compression section is applied first." placeholder:"FILE"`
 	Seconds float64 `help:"How long to measure." default:"8"`
+	Layers  bool    `help:"Print a line for each layer, too; --json always has them."`
+	memoryFlag
 }
 
 func (benchCmd) Help() string {
-	return `Runs the model on random input, after a warm-up, and reports images per second.
+	return `Runs the model on random input, after a warm-up, and reports images per second, best and median. In the same process it
+measures what the machine gives at best: multiplications from registers, and bytes from memory. A share that differs from
+run to run says that the machine was busy, not that the program changed. Compare medians of runs that alternate.
 
 Examples:
   nncf bench resnet20 --train --batch 128
-  nncf bench model.onnx --batch 8 --threads 1 --json`
+  nncf bench resnet20 --train --batch 128 --config int8.json --layers
+  nncf bench model.onnx --batch 8 --threads 1 --json
+  nncf bench model.onnx --batch 8 --cpu avx2`
 }
 
-// benchResult is what bench reports.
+// benchResult is what bench reports. Rates are those of the median.
 type benchResult struct {
-	Model           string `json:"model"`
-	Batch           int    `json:"batch"`
-	Train           bool   `json:"train"`
-	Threads         int    `json:"threads"`
-	CPU             string `json:"cpu"`
-	Runs            int    `json:"runs"`
+	Model           string   `json:"model"`
+	Batch           int      `json:"batch"`
+	Train           bool     `json:"train"`
+	Config          string   `json:"config,omitempty"`
+	Threads         int      `json:"threads"`
+	CPU             string   `json:"cpu"`
+	Runs            int      `json:"runs"`
+	StepMS          spreadOf `json:"step_ms"`
 	ImagesPerSecond struct {
 		Best   float64 `json:"best"`
 		Median float64 `json:"median"`
 	} `json:"images_per_second"`
-	GFLOPS          float64 `json:"gflops"` // of the median
-	ArenaBytes      int64   `json:"arena_bytes"`
-	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
+	MACs           int64   `json:"macs"` // of a step
+	GFLOPS         float64 `json:"gflops"`
+	PeakGFLOPS     float64 `json:"peak_gflops"` // measured
+	PeakShare      float64 `json:"peak_share"`
+	BytesPerStep   int64   `json:"bytes_per_step"`
+	Bandwidth      float64 `json:"bandwidth"`       // measured, bytes a second
+	BandwidthShare float64 `json:"bandwidth_share"` // of it, by what the step moves
+
+	ArenaBytes      int64        `json:"arena_bytes"`
+	PeakMemoryBytes int64        `json:"peak_memory_bytes"`
+	ReferenceSteps  []string     `json:"reference_steps,omitempty"` // nodes without a kernel, which are slow
+	Layers          []layerTimes `json:"layers"`
+}
+
+// spreadOf is the spread of a measurement.
+type spreadOf struct {
+	Best   float64 `json:"best"`
+	Median float64 `json:"median"`
+	P90    float64 `json:"p90"`
 }
 
 func (c *benchCmd) Run(s *session) error {
@@ -62,39 +89,73 @@ func (c *benchCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.compile(s.ctx, m, s.Threads)
+	b, err := c.prepare(s, m)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
-	const least = 5
-	var times []time.Duration
-	for start := time.Now(); len(times) < least+2 || time.Since(start).Seconds() < c.Seconds; {
+	defer b.close()
+	pool := par.New(s.Threads)
+	defer pool.Close()
+	probing := min(time.Duration(c.Seconds*float64(time.Second))/10, 500*time.Millisecond)
+	peak := probe.Arithmetic(pool, probing) // before and after, since neighbours come and go
+
+	const least, warm = 5, 2
+	var times []float64
+	for start := time.Now(); len(times) < least+warm || time.Since(start).Seconds() < c.Seconds; {
 		t := time.Now()
-		if err := p.Run(s.ctx); err != nil {
+		if err := b.step(); err != nil {
 			return err
 		}
-		times = append(times, time.Since(t))
+		times = append(times, time.Since(t).Seconds())
 	}
-	times = times[2:] // warm-up
+	times = times[warm:]
 	slices.Sort(times)
-	info := p.Info()
-	r := benchResult{Model: c.Model, Batch: c.Batch, Train: c.Train, Threads: info.Threads, CPU: info.CPU, Runs: len(times),
-		ArenaBytes: info.ArenaBytes, PeakMemoryBytes: peakMemory()}
-	median := times[len(times)/2].Seconds()
-	r.ImagesPerSecond.Best = float64(c.Batch) / times[0].Seconds()
-	r.ImagesPerSecond.Median = float64(c.Batch) / median
-	r.GFLOPS = 2 * float64(info.MACs) / median / 1e9
+	r := benchResult{Model: c.Model, Batch: c.Batch, Train: c.Train, Config: c.Config, Runs: len(times)}
+	if r.Layers, err = measureLayers(s.ctx, b.program, times[0]); err != nil {
+		return err
+	}
+	r.PeakMemoryBytes = peakMemory()
+	peak = max(peak, probe.Arithmetic(pool, probing))
+	r.judge(times, b.program.Info(), peak, probe.Bandwidth(pool, probing))
 	if s.JSON {
 		return s.printJSON(r)
 	}
-	_, err = fmt.Fprintf(s.Out, "%s, batch %d, %d threads, %s: %.1f images/s (best %.1f), %.1f GFLOP/s, peak memory %d MiB\n",
-		c.Model, c.Batch, r.Threads, r.CPU, r.ImagesPerSecond.Median, r.ImagesPerSecond.Best, r.GFLOPS, r.PeakMemoryBytes>>20)
-	return err
+	return r.table(s.Out, c.Layers)
 }
 
-// compile builds the program to time, with random input.
-func (c *benchCmd) compile(ctx context.Context, m *nncf.Model, threads int) (engine.Program, error) {
+// judge fills in what follows from the times of the steps, sorted, in seconds.
+func (r *benchResult) judge(times []float64, info engine.Info, peak, bandwidth float64) {
+	n := len(times)
+	best, median := times[0], times[n/2]
+	r.Threads, r.CPU, r.MACs, r.ArenaBytes = info.Threads, info.CPU, info.MACs, info.ArenaBytes
+	r.StepMS = spreadOf{Best: 1e3 * best, Median: 1e3 * median, P90: 1e3 * times[n*9/10]}
+	r.ImagesPerSecond.Best = float64(r.Batch) / best
+	r.ImagesPerSecond.Median = float64(r.Batch) / median
+	r.GFLOPS = 2 * float64(info.MACs) / median / 1e9
+	r.PeakGFLOPS, r.Bandwidth = peak/1e9, bandwidth
+	r.PeakShare = r.GFLOPS / r.PeakGFLOPS
+	for _, s := range info.Steps {
+		r.BytesPerStep += s.Bytes
+		if s.Kernel == "reference" {
+			r.ReferenceSteps = append(r.ReferenceSteps, s.Kind+" "+s.Node)
+		}
+	}
+	r.BandwidthShare = float64(r.BytesPerStep) / median / bandwidth
+	for i := range r.Layers {
+		r.Layers[i].judge(r.PeakGFLOPS)
+	}
+}
+
+// benched is what is timed: step runs program, and for training what belongs to
+// a step besides.
+type benched struct {
+	program engine.Program
+	step    func() error
+	close   func() error
+}
+
+// prepare compiles the program to time, with random input.
+func (c *benchCmd) prepare(s *session, m *nncf.Model) (*benched, error) {
 	if len(m.Graph.Inputs) != 1 {
 		return nil, fmt.Errorf("the model has %d inputs, bench feeds one", len(m.Graph.Inputs))
 	}
@@ -104,45 +165,108 @@ func (c *benchCmd) compile(ctx context.Context, m *nncf.Model, threads int) (eng
 	}
 	x := tensor.New(tensor.Float32, shape...)
 	fillRandom(x.F32())
-	g := m.Graph
-	var hook train.Hook
-	if c.Config != "" {
-		cfg, err := config.Load(c.Config)
-		if err != nil {
-			return nil, err
-		}
-		algorithms, err := cfg.Algorithms()
-		if err != nil {
-			return nil, err
-		}
-		batches := func(int) compress.Batches {
-			return func(yield func([]*tensor.Tensor, error) bool) { yield([]*tensor.Tensor{x}, nil) }
-		}
-		k, err := nncf.Compress(ctx, m, algorithms, nncf.CompressOptions{Calibration: compress.Calibration{Batches: batches}, Threads: threads})
-		if err != nil {
-			return nil, err
-		}
-		g, hook = k.Graph, k
-	}
-	var step *ir.Graph
-	if c.Train {
-		t, err := nncf.NewTrainer(g, train.Options{Schedule: train.ScheduleOptions{LR: 0.01}, Threads: 1}, hook)
-		if err != nil {
-			return nil, err
-		}
-		defer t.Close()
-		if step, err = t.StepGraph(shape); err != nil {
-			return nil, err
-		}
-	} else if step, err = g.Specialize(map[string][]int{g.Inputs[0].Name: shape}); err != nil {
+	g, hook, err := c.compress(s.ctx, m, x, s.Threads)
+	if err != nil {
 		return nil, err
 	}
-	p, err := nncf.Backend().Compile(ctx, step, engine.Options{Threads: threads})
+	if c.Train {
+		return c.prepareTraining(s, g, hook, x)
+	}
+	limit, err := c.bytes()
+	if err != nil {
+		return nil, err
+	}
+	sp, err := deployed(g, shape)
+	if err != nil {
+		return nil, err
+	}
+	p, err := nncf.Backend().Compile(s.ctx, sp, engine.Options{Threads: s.Threads, Logger: s.log, MaxMemory: limit})
 	if err != nil {
 		return nil, err
 	}
 	p.Input(0).CopyFrom(x)
-	return p, nil
+	return &benched{program: p, step: func() error { return p.Run(s.ctx) }, close: p.Close}, nil
+}
+
+// deployed returns a copy of g for inputs of one shape as inference runs it:
+// batch normalization folded, weights constant, so that they are packed once.
+func deployed(g *ir.Graph, shape []int) (*ir.Graph, error) {
+	g = g.Clone()
+	if err := pass.FoldBatchNorm(g, nil); err != nil {
+		return nil, err
+	}
+	g, err := g.Specialize(map[string][]int{g.Inputs[0].Name: shape})
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range g.Stored() {
+		g.SetKind(v, ir.Constant)
+	}
+	return g, nil
+}
+
+// compress applies the configuration's compression, initialised with x.
+func (c *benchCmd) compress(ctx context.Context, m *nncf.Model, x *tensor.Tensor, threads int) (*ir.Graph, train.Hook, error) {
+	if c.Config == "" {
+		return m.Graph, nil, nil
+	}
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	algorithms, err := cfg.Algorithms()
+	if err != nil {
+		return nil, nil, err
+	}
+	batches := func(int) compress.Batches {
+		return func(yield func([]*tensor.Tensor, error) bool) { yield([]*tensor.Tensor{x}, nil) }
+	}
+	k, err := nncf.Compress(ctx, m, algorithms, nncf.CompressOptions{Calibration: compress.Calibration{Batches: batches}, Threads: threads})
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.Graph, k, nil
+}
+
+// prepareTraining times what a step of the trainer does, the update included.
+// Random images teach nothing: the learning rate is small, so that weights stay
+// finite.
+func (c *benchCmd) prepareTraining(s *session, g *ir.Graph, hook train.Hook, x *tensor.Tensor) (*benched, error) {
+	limit, err := c.bytes()
+	if err != nil {
+		return nil, err
+	}
+	t, err := nncf.NewTrainer(g, train.Options{
+		Optimizer: train.OptimizerOptions{Momentum: 0.9},
+		Schedule:  train.ScheduleOptions{LR: 1e-4}, Threads: s.Threads, MaxMemory: limit, Logger: s.log}, hook)
+	if err != nil {
+		return nil, err
+	}
+	p, err := t.Program(s.ctx, x)
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	target := tensor.New(p.Input(1).DType(), p.Input(1).Shape()...)
+	fillLabels(target, p.Output(1))
+	return &benched{program: p, close: t.Close, step: func() error {
+		_, err := t.StepTensors(s.ctx, x, target, 0)
+		return err
+	}}, nil
+}
+
+// fillLabels writes the classes 0, 1, 2, … in turn; scores are [N classes …].
+func fillLabels(target, scores *tensor.Tensor) {
+	if target.DType() != tensor.Int64 {
+		return
+	}
+	classes := 1
+	if scores.Rank() > 1 {
+		classes = scores.Shape()[1]
+	}
+	for i := range target.I64() {
+		target.I64()[i] = int64(i % max(1, classes))
+	}
 }
 
 // batchShape is the input's shape for a batch; only the first axis may be open.

@@ -20,6 +20,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/go-nncf/nncf/internal/cpu"
 )
 
 // Exit codes.
@@ -37,9 +39,10 @@ type IO struct {
 
 // globals are the flags every command has.
 type globals struct {
-	Threads int  `help:"Worker threads; 0 means one per core." default:"0" placeholder:"N"`
-	Verbose bool `short:"v" help:"Say more about what is done."`
-	JSON    bool `name:"json" help:"Print one JSON object on stdout, and nothing else there."`
+	Threads int    `help:"Worker threads; 0 means one per core." default:"0" placeholder:"N"`
+	CPU     string `name:"cpu" help:"Kernels to use: auto takes the best this machine has; generic, avx2 and avx512 allow up to that. NNCF_CPU in the environment does the same." enum:"auto,generic,avx2,avx512" default:"auto" placeholder:"LEVEL"`
+	Verbose bool   `short:"v" help:"Say more about what is done."`
+	JSON    bool   `name:"json" help:"Print one JSON object on stdout, and nothing else there."`
 }
 
 // session is what commands get from the outside.
@@ -117,8 +120,28 @@ func run(ctx context.Context, args []string, streams IO) (code int) {
 	if c.Verbose {
 		level = slog.LevelDebug
 	}
+	if err := capCPU(c.CPU); err != nil {
+		fmt.Fprintf(streams.Err, "nncf: %v\n", err)
+		return exitUsage
+	}
 	s := &session{IO: streams, globals: c.globals, ctx: ctx, log: slog.New(slog.NewTextHandler(streams.Err, &slog.HandlerOptions{Level: level}))}
 	return s.exitCode(k.Run(s))
+}
+
+// capCPU obeys --cpu and tells of an environment that cannot be obeyed.
+func capCPU(level string) error {
+	if err := cpu.EnvError(); err != nil {
+		return err
+	}
+	if level == "auto" {
+		cpu.Uncap()
+		return nil
+	}
+	l, err := cpu.ParseLevel(level)
+	if err != nil {
+		return err
+	}
+	return cpu.Cap(l)
 }
 
 // words are the words of a command without its arguments: "config check <file>".

@@ -12,6 +12,7 @@ import (
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
+	"github.com/go-nncf/nncf/train"
 	"github.com/go-nncf/nncf/zoo"
 )
 
@@ -22,6 +23,7 @@ type inspectCmd struct {
 	Quantizers bool   `help:"List the quantizers that the configuration's compression puts in, each with the rule that put it there, and the operators left in float, with the reason." xor:"form"`
 	Config     string `help:"Configuration whose compression section is applied first; --quantizers alone takes the default INT8." placeholder:"FILE"`
 	Samples    int    `help:"Calibration samples of --dataset, which initialises the ranges." default:"300" placeholder:"N"`
+	planFlags
 	dataFlags
 }
 
@@ -31,6 +33,7 @@ func (inspectCmd) Help() string {
 Examples:
   nncf inspect model.onnx
   nncf inspect model.onnx --json
+  nncf inspect model.onnx --plan --train --plan-batch 32
   nncf inspect model.onnx --dot | dot -Tsvg > model.svg
   nncf inspect model.onnx --config int8.json --text
   nncf inspect model.onnx --config int8.json --quantizers
@@ -70,13 +73,17 @@ func (c *inspectCmd) Run(s *session) error {
 	if c.Dataset != "" && !c.Quantizers && c.Config == "" {
 		return usagef("--dataset: the ranges it initialises are those of --quantizers or --config")
 	}
-	if err := c.check(); err != nil {
+	if err := c.dataFlags.check(); err != nil {
+		return err
+	}
+	if err := c.planFlags.check(); err != nil {
 		return err
 	}
 	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
 	}
+	var hook train.Hook
 	if c.Quantizers || c.Config != "" {
 		k, err := c.compress(s, m)
 		if err != nil {
@@ -85,9 +92,11 @@ func (c *inspectCmd) Run(s *session) error {
 		if c.Quantizers {
 			return s.printQuantizers(c.Model, k, c.Dataset != "")
 		}
-		m = &nncf.Model{Graph: k.Graph, Trace: k.Trace}
+		m, hook = &nncf.Model{Graph: k.Graph, Trace: k.Trace}, k
 	}
 	switch {
+	case c.Plan:
+		return c.plan(s, c.Model, m, hook)
 	case c.Text:
 		text, err := ir.Print(m.Graph)
 		if err != nil {

@@ -4,9 +4,14 @@
 // how far may dispatch go ([Best]). Kernel tables ask for the features they
 // need one by one; a level is only the coarse order in which tables are tried.
 //
+// Features are detected one by one, since machines differ: one with AVX-512 has
+// half-precision arithmetic and slow BF16 dot products, another has no half
+// precision and fast BF16.
+//
 // The environment variable NNCF_CPU (generic, avx2 or avx512), read once, caps
-// the level: it can lower what was detected, never raise it. Builds with the
-// tag noasm, and machines other than amd64, have no feature at all.
+// the level, and so does [Cap] while a program runs: they can lower what was
+// detected, never raise it. Builds with the tag noasm, and machines other than
+// amd64, have no feature at all.
 package cpu
 
 import (
@@ -31,6 +36,8 @@ const (
 	AVX512VNNI
 	AVX512VPOPCNTDQ
 	AVX512BF16
+	AVX512FP16
+	AVXVNNI
 )
 
 // What a kernel of the level needs to run.
@@ -39,7 +46,7 @@ const (
 	FeaturesAVX512 = FeaturesAVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL
 )
 
-var featureName = [...]string{"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512vnni", "avx512vpopcntdq", "avx512bf16"}
+var featureName = [...]string{"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512vnni", "avx512vpopcntdq", "avx512bf16", "avx512fp16", "avxvnni"}
 
 // String lists the features in a fixed order, joined by "+"; the empty set is "none".
 func (f Feature) String() string {
@@ -101,7 +108,8 @@ func (l Level) Features() Feature {
 
 var (
 	usable    = limit(detect(), os.Getenv("NNCF_CPU"))
-	hidden    atomic.Uint32 // the test hook
+	hidden    atomic.Uint32 // by Hide
+	capped    atomic.Uint32 // by Cap
 	errEnvCPU = checkEnv(os.Getenv("NNCF_CPU"))
 )
 
@@ -140,7 +148,7 @@ func checkEnv(s string) error {
 func EnvError() error { return errEnvCPU }
 
 // Available returns the features kernels may use now.
-func Available() Feature { return usable &^ Feature(hidden.Load()) }
+func Available() Feature { return usable &^ Feature(hidden.Load()|capped.Load()) }
 
 // Has reports whether all features of f may be used.
 func Has(f Feature) bool { return Available()&f == f }
@@ -155,10 +163,52 @@ func Best() Level {
 	return Generic
 }
 
+// followers are called when Available changes. They are registered while
+// packages are initialized, and not later.
+var followers []func()
+
+// Follow sets *active to what choose returns whenever the features that may be
+// used change. It is for initializers of package variables, with which families
+// of kernels hold the variant in use; its result has no meaning.
+func Follow[T any](active **T, choose func() *T) struct{} {
+	followers = append(followers, func() { *active = choose() })
+	return struct{}{}
+}
+
+func changed() {
+	for _, choose := range followers {
+		choose()
+	}
+}
+
+// Cap lets kernels use at most level l from now on; [LevelAVX512] allows all
+// that the machine has. Programs compiled before keep what they chose in part,
+// so it is for the start of a process, and for tests that do not run in
+// parallel with others that compute.
+func Cap(l Level) error {
+	if need := l.Features(); (usable&^Feature(hidden.Load()))&need != need {
+		return fmt.Errorf("cpu %s: this machine lacks %v", l, need&^usable)
+	}
+	capped.Store(uint32(usable &^ limit(usable, l.String())))
+	changed()
+	return nil
+}
+
+// Uncap takes back what [Cap] did.
+func Uncap() {
+	if capped.Swap(0) != 0 {
+		changed()
+	}
+}
+
 // Hide makes the features in f unavailable until restore is called. It is for
 // tests, which must not run in parallel with others that dispatch.
 func Hide(f Feature) (restore func()) {
 	old := hidden.Load()
 	hidden.Store(old | uint32(f))
-	return func() { hidden.Store(old) }
+	changed()
+	return func() {
+		hidden.Store(old)
+		changed()
+	}
 }

@@ -57,3 +57,47 @@ func TestLevel_roundTrip(t *testing.T) {
 		t.Errorf("String = %q", got)
 	}
 }
+
+func TestCap(t *testing.T) {
+	calls := 0
+	defer func(old []func()) { followers = old }(followers)
+	var active *Level
+	Follow(&active, func() *Level {
+		calls++
+		l := Best()
+		return &l
+	})
+	before := Best()
+	defer func() {
+		if Uncap(); Best() != before {
+			t.Errorf("after Uncap Best is %v, want %v", Best(), before)
+		}
+	}()
+	for l := Generic; l <= LevelAVX512; l++ {
+		calls = 0
+		err := Cap(l)
+		if l > before {
+			if err == nil || calls != 0 {
+				t.Errorf("Cap(%v) on a machine with %v: error %v, %d calls", l, before, err, calls)
+			}
+			continue
+		}
+		if err != nil || Best() != l || calls != 1 || *active != l {
+			t.Errorf("Cap(%v): error %v, Best %v, %d calls", l, err, Best(), calls)
+		}
+	}
+}
+
+// TestDetect_FeaturesStandAlone: no feature is concluded from another one.
+func TestDetect_FeaturesStandAlone(t *testing.T) {
+	for f := range Feature(len(featureName)) {
+		restore := Hide(1 << f)
+		if Has(1 << f) {
+			t.Errorf("%v while hidden", Feature(1<<f))
+		}
+		if got := usable &^ Available(); got&^(1<<f) != 0 {
+			t.Errorf("hiding %v hides %v", Feature(1<<f), got)
+		}
+		restore()
+	}
+}

@@ -19,6 +19,8 @@ func detect() Feature {
 		{cpu.X86.HasAVX512VNNI, AVX512VNNI},
 		{cpu.X86.HasAVX512VPOPCNTDQ, AVX512VPOPCNTDQ},
 		{cpu.X86.HasAVX512BF16, AVX512BF16},
+		{cpu.X86.HasAVX512F && hasFP16(), AVX512FP16},
+		{cpu.X86.HasAVXVNNI, AVXVNNI},
 	} {
 		if x.has {
 			f |= x.name
@@ -26,3 +28,19 @@ func detect() Feature {
 	}
 	return f
 }
+
+// hasFP16 reports CPUID leaf 7, subleaf 0, bit 23 of EDX (Intel SDM, volume 2A,
+// table 3-8), which golang.org/x/sys/cpu does not read. The registers are those
+// of AVX512F.
+func hasFP16() bool {
+	if most, _, _, _ := cpuid(0, 0); most < 7 {
+		return false
+	}
+	_, _, _, edx := cpuid(7, 0)
+	return edx&(1<<23) != 0
+}
+
+// cpuid executes CPUID.
+//
+//go:noescape
+func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)

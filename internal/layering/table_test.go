@@ -32,8 +32,8 @@ var ranks = []row{
 	{"internal/kernel/conv", 2},      // on tile and axis
 	{"internal/kernel/depthwise", 2}, // on axis
 	{"internal/kernel/gemm", 2},      // on tile
-	{"internal/kernel/norm", 2},      // on elementwise and reduce
 	{"internal/kernel/norm", 2},      // rows are built on elementwise and reduce
+	{"internal/kernel/probe", 2},     // on elementwise and tile
 
 	{"op", 2},
 	{"rewrite", 2},

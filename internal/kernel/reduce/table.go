@@ -31,6 +31,8 @@ func (v *variant) supported() bool { return cpu.Has(v.need) }
 // active is the first row this machine supports.
 var active = pick()
 
+var _ = cpu.Follow(&active, pick)
+
 func pick() *variant {
 	for _, v := range variants() {
 		if v.supported() {

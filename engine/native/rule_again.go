@@ -15,7 +15,7 @@ import (
 // It does so where all links that lead to the result are cheap and the reader
 // reads their operands anyway. If every reader is a chain, one operand of each
 // may also be read in place of the result, provided it is in use even later.
-func (c *compiler) again() {
+func (c *compiler) again() error {
 	for i, p := range c.steps {
 		if p.chain == nil {
 			continue
@@ -26,6 +26,7 @@ func (c *compiler) again() {
 			}
 		}
 	}
+	return nil
 }
 
 func (c *compiler) repeatLink(at int, p *step, l *link) {
@@ -150,6 +151,7 @@ func (s *step) repeatCone(c *compiler, cone []*link, z *slot, leaves []*slot) {
 		}
 	}
 	s.chain.links = slices.Insert(s.chain.links, first, links...)
+	s.note("again", true, "%q is computed again from %d operands, not kept", z.value.Name, len(leaves))
 	s.reads = slices.DeleteFunc(s.reads, func(r *slot) bool { return r == z })
 	for _, x := range leaves {
 		if !slices.Contains(s.reads, x) {

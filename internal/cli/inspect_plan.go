@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/tensor"
+	"github.com/go-nncf/nncf/train"
+)
+
+// planFlags are the flags of inspect --plan.
+type planFlags struct {
+	Plan      bool `help:"Print the steps that the engine runs: kernels, what was fused and why or why not, bytes moved, the map of memory." xor:"form"`
+	PlanTrain bool `name:"train" help:"With --plan: of a training step rather than of inference."`
+	PlanBatch int  `name:"plan-batch" help:"With --plan: batch size." default:"1" placeholder:"N"`
+	memoryFlag
+}
+
+// check refuses what would have no effect.
+func (f planFlags) check() error {
+	switch {
+	case f.PlanBatch < 1:
+		return usagef("--plan-batch: got %d, want 1 or more", f.PlanBatch)
+	case !f.Plan && (f.PlanTrain || f.PlanBatch != 1 || f.MaxMemory != ""):
+		return usagef("--train, --plan-batch and --max-memory are about the plan: add --plan")
+	}
+	_, err := f.bytes()
+	return err
+}
+
+// plan is what inspect --plan reports.
+type plan struct {
+	Model string `json:"model"`
+	Batch int    `json:"batch"`
+	Train bool   `json:"train"`
+	Bytes int64  `json:"bytes_per_step"`
+	engine.Info
+}
+
+// plan compiles the model as training or inference would, and prints the plan.
+// hook is the compressed model that it belongs to, or nil.
+func (f planFlags) plan(s *session, name string, m *nncf.Model, hook train.Hook) error {
+	if len(m.Graph.Inputs) != 1 {
+		return fmt.Errorf("the model has %d inputs, --plan takes one", len(m.Graph.Inputs))
+	}
+	in := m.Graph.Inputs[0]
+	shape, err := batchShape(in, f.PlanBatch)
+	if err != nil {
+		return err
+	}
+	limit, err := f.bytes()
+	if err != nil {
+		return err
+	}
+	p := plan{Model: name, Batch: f.PlanBatch, Train: f.PlanTrain}
+	if f.PlanTrain {
+		t, err := nncf.NewTrainer(m.Graph, train.Options{Schedule: train.ScheduleOptions{LR: 0.01}, Threads: s.Threads, MaxMemory: limit, Logger: s.log}, hook)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		prog, err := t.Program(s.ctx, tensor.New(tensor.Float32, shape...))
+		if err != nil {
+			return err
+		}
+		p.Info = prog.Info()
+	} else {
+		g, err := deployed(m.Graph, shape)
+		if err != nil {
+			return err
+		}
+		prog, err := nncf.Backend().Compile(s.ctx, g, engine.Options{Threads: s.Threads, MaxMemory: limit, Logger: s.log})
+		if err != nil {
+			return err
+		}
+		defer prog.Close()
+		p.Info = prog.Info()
+	}
+	for _, st := range p.Steps {
+		p.Bytes += st.Bytes
+	}
+	if s.JSON {
+		return s.printJSON(p)
+	}
+	return p.table(s.Out)
+}
+
+// table prints the plan for people.
+func (p plan) table(out io.Writer) error {
+	what := "inference"
+	if p.Train {
+		what = "training"
+	}
+	fmt.Fprintf(out, "%s, %s, batch %d: %d steps, kernels %s, %d threads, %d MACs, %.2f MiB moved, arena %.2f MiB\n",
+		p.Model, what, p.Batch, len(p.Steps), p.CPU, p.Threads, p.MACs, mib(p.Bytes), mib(p.ArenaBytes))
+	if p.Recomputed.Nodes > 0 {
+		fmt.Fprintf(out, "computed again to save memory: %d nodes, %d MACs (%.1f %% more)\n",
+			p.Recomputed.Nodes, p.Recomputed.MACs, 100*float64(p.Recomputed.MACs)/float64(max(1, p.MACs-p.Recomputed.MACs)))
+	}
+	fmt.Fprintln(out)
+	for i, s := range p.Steps {
+		name := s.Layer
+		if name == "" {
+			name = "-"
+		}
+		fmt.Fprintf(out, "%4d  %s  %s", i, name, s.Kind)
+		if s.Kernel != s.Kind {
+			fmt.Fprintf(out, "  [%s]", s.Kernel)
+		}
+		if s.Pass == "backward" {
+			fmt.Fprint(out, "  backward")
+		}
+		if s.MACs > 0 {
+			fmt.Fprintf(out, "  %d MACs", s.MACs)
+		}
+		fmt.Fprintf(out, "  %.2f MiB\n", mib(s.Bytes))
+		if len(s.Fused) > 0 {
+			fmt.Fprintf(out, "        = %s\n", strings.Join(s.Fused, " → "))
+		}
+		for _, f := range s.Fusions {
+			sign := "+"
+			if !f.Applied {
+				sign = "-"
+			}
+			fmt.Fprintf(out, "        %s %s: %s\n", sign, f.Rule, f.What)
+		}
+	}
+	fmt.Fprintln(out, "\nmemory, by offset; lives in steps")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, a := range p.Arena {
+		fmt.Fprintf(w, "%d\t%d\t%d–%d\t\t%s\n", a.Offset, a.Bytes, a.First, a.Last, strings.Join(a.Values, ", "))
+	}
+	return w.Flush()
+}
