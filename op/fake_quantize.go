@@ -127,13 +127,15 @@ func fqParams(x *ir.Value, axis int, params ...*ir.Value) error {
 //	out 0 y, as x
 //
 // Internal: training only, replaced before export. The gradient is the
-// straight-through one, see [FakeQuantizeSymmetricGrad]; ExactSTE chooses its
-// form.
+// straight-through one, see [FakeQuantizeSymmetricGrad]; ExactSTE and ClipGrad
+// choose its form, GradScale is a factor of the scale's gradient, 0 for 1.
 type FakeQuantizeSymmetric struct {
 	Levels, Low, High int
 	Axis              int
 	LogScale          bool
 	ExactSTE          bool
+	ClipGrad          bool
+	GradScale         float32
 }
 
 var (
@@ -151,7 +153,22 @@ func (q FakeQuantizeSymmetric) check() error {
 	if q.Levels < 0 || q.Levels == 1 || q.Levels > 1<<24 {
 		return fmt.Errorf("levels: got %d, want at least 2", q.Levels)
 	}
+	return checkGradScale(q.GradScale)
+}
+
+func checkGradScale(f float32) error {
+	if !(f >= 0) || math.IsInf(float64(f), 0) {
+		return fmt.Errorf("factor of the gradient: got %g, want 0 or more", f)
+	}
 	return nil
+}
+
+// gradFactor is a GradScale with its default.
+func gradFactor(f float32) float64 {
+	if f == 0 {
+		return 1
+	}
+	return float64(f)
 }
 
 func (q FakeQuantizeSymmetric) Infer(in []*ir.Value) ([]ir.Type, error) {
@@ -238,8 +255,10 @@ func (FakeQuantizeSymmetric) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) 
 //	dscale = sign(scale)·Σ dy·{ (q-x)/range inside; 1 above; Low/High below }
 //
 // per channel. Dividing by range is the original implementation's rule; ExactSTE
-// divides by S, which is the true derivative of the straight-through form. With
-// LogScale the factor is exp(scale) instead of sign(scale).
+// divides by S, which is the true derivative of the straight-through form.
+// ClipGrad leaves the inside out, so that only clipped elements move the scale:
+// PACT (arXiv 1805.06085). With LogScale the factor is exp(scale) instead of
+// sign(scale), as in TQT (arXiv 1903.08066). GradScale multiplies all of it.
 //
 //	in  0 x   1 scale   2 dy, as x
 //	out 0 dx   1 dscale
@@ -287,7 +306,10 @@ func (q FakeQuantizeSymmetricGrad) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, 
 		if !q.ExactSTE {
 			width *= 1 - alpha
 		}
-		d := s.inside/width + s.above + alpha*s.below
+		if q.ClipGrad {
+			s.inside = 0
+		}
+		d := gradFactor(q.GradScale) * (s.inside/width + s.above + alpha*s.below)
 		if q.LogScale {
 			d *= size
 		} else {

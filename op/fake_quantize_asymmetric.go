@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -22,12 +23,17 @@ import (
 //	out 0 y, as x
 //
 // Internal: training only, replaced before export. The gradient is the
-// straight-through one, see [FakeQuantizeAsymmetricGrad].
+// straight-through one, see [FakeQuantizeAsymmetricGrad]; ClipGrad chooses its
+// form, GradScale and LowGradScale are factors of the gradients of range and low,
+// 0 for 1.
 type FakeQuantizeAsymmetric struct {
 	Levels     int
 	Axis       int
 	LogRange   bool
 	Compatible bool
+	ClipGrad   bool
+
+	GradScale, LowGradScale float32
 }
 
 var (
@@ -44,6 +50,9 @@ func (q FakeQuantizeAsymmetric) Infer(in []*ir.Value) ([]ir.Type, error) {
 	}
 	if q.Levels < 3 || q.Levels > 1<<24 {
 		return nil, fmt.Errorf("levels: got %d, want at least 3", q.Levels)
+	}
+	if err := errors.Join(checkGradScale(q.GradScale), checkGradScale(q.LowGradScale)); err != nil {
+		return nil, err
 	}
 	return []ir.Type{in[0].Type}, fqParams(in[0], q.Axis, in[1], in[2])
 }
@@ -137,6 +146,7 @@ func (FakeQuantizeAsymmetric) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6)
 //	drange = sign(range)·Σ dy·{ (q-x)/width inside; 1 above; 0 below }
 //
 // per channel. With LogRange the factor is exp(range) instead of sign(range).
+// ClipGrad leaves the inside out. GradScale multiplies drange, LowGradScale dlow.
 //
 //	in  0 x   1 low   2 range   3 dy, as x
 //	out 0 dx   1 dlow   2 drange
@@ -179,8 +189,11 @@ func (q FakeQuantizeAsymmetricGrad) Eval(in []*tensor.Tensor) ([]*tensor.Tensor,
 	dx, sums := fqBackward(x.F32(), in[3].F32(), grids, inner)
 	dlow, dwidth := make([]float32, len(low)), make([]float32, len(low))
 	for i, s := range sums {
-		dlow[i] = float32(s.above + s.below)
-		d := s.inside/float64(grids[i].width) + s.above
+		dlow[i] = float32(gradFactor(q.LowGradScale) * (s.above + s.below))
+		if q.ClipGrad {
+			s.inside = 0
+		}
+		d := gradFactor(q.GradScale) * (s.inside/float64(grids[i].width) + s.above)
 		if q.LogRange {
 			d *= float64(f.size(width[i]))
 		} else {

@@ -92,7 +92,7 @@ func (c *Controller) insert(p *rewrite.Patch, q *Quantizer) error {
 	for _, y := range x.group {
 		y.group = x.group
 	}
-	w := p.B.Op(q.operator(c.setup.ExactGradient), name, append([]*ir.Value{v}, x.params...)...)
+	w := p.B.Op(q.operator(c.setup), name, append([]*ir.Value{v}, x.params...)...)
 	if err := p.B.Err(); err != nil {
 		return err
 	}

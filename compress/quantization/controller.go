@@ -173,8 +173,6 @@ func (c *Controller) observe(ctx context.Context, r compress.Runner, cal compres
 			if w.left <= 0 && w.steps <= 0 {
 				continue
 			}
-			w.left -= n
-			w.steps--
 			var t *tensor.Tensor
 			if i, ok := at[w.value]; ok {
 				t = got[i]
@@ -188,11 +186,17 @@ func (c *Controller) observe(ctx context.Context, r compress.Runner, cal compres
 			if w.observer == nil {
 				w.observer = newObserver(w.Range, w.Quantizer, w.layout(t.Shape()))
 			}
-			parts := 1
-			if w.placed.samples {
+			x, parts := t.F32(), 1
+			if w.placed.samples && n > 0 && len(x)%n == 0 {
 				parts = n
+				if w.steps <= 0 { // just the samples that were asked for
+					parts = min(n, w.left)
+					x = x[:len(x)/n*parts]
+				}
 			}
-			w.batch(t.F32(), parts)
+			w.left -= n
+			w.steps--
+			w.batch(x, parts)
 		}
 		return nil
 	})
@@ -246,7 +250,7 @@ func signIf(negative bool) sign {
 func (c *Controller) setOps() error {
 	p := rewrite.New(c.g, Name+"-grid", nil)
 	for _, x := range c.quantizers {
-		p.SetOp(x.node, x.operator(c.setup.ExactGradient))
+		p.SetOp(x.node, x.operator(c.setup))
 	}
 	return p.Commit()
 }

@@ -141,10 +141,17 @@ func (p *placer) unifies(n *ir.Node) bool {
 	return slices.Contains(p.device.Unified, n.Op.Kind())
 }
 
-// unifiers says which operators share ranges, for rules.
-func (p *placer) unifiers() string {
-	if len(p.device.Unified) == 1 && p.device.Unified[0] == "Concat" {
-		return "a concatenation"
+// sharing says why quantizers share a range, for rules.
+func (p *placer) sharing(members []*Quantizer) string {
+	for _, q := range members {
+		for _, id := range p.groups[q] {
+			if id < 0 {
+				return "unified_scale_ops asks"
+			}
+		}
 	}
-	return strings.Join(p.device.Unified, ", ")
+	if len(p.device.Unified) == 1 && p.device.Unified[0] == "Concat" {
+		return "all inputs of a concatenation do"
+	}
+	return "all inputs of " + strings.Join(p.device.Unified, ", ") + " do"
 }

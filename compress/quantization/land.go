@@ -107,7 +107,7 @@ func (p *placer) activation(v *ir.Value, reqs []request) {
 		return cmp.Or(cmp.Compare(a.use.Node.ID, b.use.Node.ID), cmp.Compare(a.use.Port, b.use.Port))
 	})
 	s := reqs[0].spec
-	q := &Quantizer{Value: v.Name, Kind: Activation, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale}
+	q := &Quantizer{Value: v.Name, Kind: Activation, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale, Narrow: s.narrow == signYes, Gradient: s.gradient}
 	if s.mode == Symmetric {
 		q.Signed = s.signed.ptr()
 	}
@@ -226,7 +226,24 @@ func (p *placer) unify() {
 		n++
 		for _, q := range members[r] {
 			q.Group, q.Axis = n, -1
-			q.Rule += fmt.Sprintf("; shares range %d, as all inputs of %s do", n, p.unifiers())
+			q.Rule += fmt.Sprintf("; shares range %d, as %s", n, p.sharing(members[r]))
+		}
+	}
+}
+
+// elements counts what shares a range, for quantizers whose gradient needs it.
+// Axes of unknown length count as one.
+func (p *placer) elements() {
+	for _, q := range p.setup.Quantizers {
+		if q.Gradient != GradientLSQ {
+			continue
+		}
+		q.Elements = 1
+		v := p.g.Value(q.Value)
+		for i, d := range v.Type.Dims {
+			if n, known := d.Known(); known && i != q.Axis && (i > 0 || q.Kind == Weight) {
+				q.Elements *= n
+			}
 		}
 	}
 }

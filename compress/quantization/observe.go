@@ -39,22 +39,30 @@ func (l layout) each(x []float32, f func(c int, x []float32)) {
 	}
 }
 
-// newObserver returns what collects a range of the given type. perSample means
-// that values are made of samples.
+// extremesOf are the extremes of x, the highest of |x| for symmetric quantizers.
+func (q *Quantizer) extremesOf(x []float32) (low, high float64) {
+	low, high = minMax(x)
+	if q.Mode == Symmetric {
+		high = max(math.Abs(low), math.Abs(high))
+	}
+	return low, high
+}
+
+// newObserver returns what collects a range of the given type.
 func newObserver(r Range, q *Quantizer, l layout) observer {
 	e := extremes{layout: l, low: filledWith(math.Inf(1), l.channels), high: filledWith(math.Inf(-1), l.channels)}
 	lo, hi := r.percentiles()
 	switch r.name() {
 	case "mean_min_max":
-		return &means{extremes: e, of: func(x []float32) (float64, float64) {
-			l, h := minMax(x)
-			if q.Mode == Symmetric {
-				h = max(math.Abs(l), math.Abs(h))
-			}
-			return l, h
-		}}
+		return &means{extremes: e, perBatch: r.Params.PerBatch, of: q.extremesOf}
+	case "median_min_max":
+		return &medians{extremes: e, of: q.extremesOf, lows: make([][]float64, l.channels), highs: make([][]float64, l.channels)}
 	case "mean_percentile":
-		return &means{extremes: e, of: func(x []float32) (float64, float64) { return percentilesOf(x, lo, hi) }}
+		return &means{extremes: e, perBatch: r.Params.PerBatch, of: func(x []float32) (float64, float64) { return percentilesOf(x, lo, hi) }}
+	case "mse":
+		return newHistograms(e, q, squareError)
+	case "kl":
+		return newHistograms(e, q, divergence)
 	case "percentile":
 		return newPercentiles(l, lo, hi)
 	case "threesigma":
@@ -106,24 +114,73 @@ func (e *extremes) negative() bool {
 	return slices.ContainsFunc(low, func(v float64) bool { return v < 0 })
 }
 
-// means averages over batches.
+// means averages over samples, or over batches.
 type means struct {
 	extremes
-	of func(x []float32) (low, high float64)
-	n  int
+	perBatch bool
+	of       func(x []float32) (low, high float64)
+	n        int
 }
 
-func (m *means) batch(x []float32, _ int) {
+func (m *means) batch(x []float32, n int) {
 	if m.n == 0 {
 		clear(m.low)
 		clear(m.high)
 	}
-	m.n++
-	m.each(x, func(c int, x []float32) {
-		l, h := m.of(x)
-		m.low[c] += (l - m.low[c]) / float64(m.n)
-		m.high[c] += (h - m.high[c]) / float64(m.n)
+	if m.perBatch {
+		n = 1
+	}
+	eachSample(x, n, func(x []float32) {
+		m.n++
+		m.each(x, func(c int, x []float32) {
+			l, h := m.of(x)
+			m.low[c] += (l - m.low[c]) / float64(m.n)
+			m.high[c] += (h - m.high[c]) / float64(m.n)
+		})
 	})
+}
+
+// eachSample calls f with each of n equal runs of x.
+func eachSample(x []float32, n int, f func(x []float32)) {
+	if n < 1 || len(x)%n != 0 {
+		n = 1
+	}
+	size := len(x) / n
+	for i := range n {
+		f(x[i*size : (i+1)*size])
+	}
+}
+
+// medians takes the median over samples.
+type medians struct {
+	extremes
+	of          func(x []float32) (low, high float64)
+	lows, highs [][]float64 // by channel, one per sample
+}
+
+func (m *medians) batch(x []float32, n int) {
+	eachSample(x, n, func(x []float32) {
+		m.each(x, func(c int, x []float32) {
+			l, h := m.of(x)
+			m.lows[c], m.highs[c] = append(m.lows[c], l), append(m.highs[c], h)
+		})
+	})
+}
+
+func (m *medians) again() bool {
+	for c := range m.lows {
+		m.low[c], m.high[c] = medianOf(m.lows[c], m.low[c]), medianOf(m.highs[c], m.high[c])
+	}
+	return false
+}
+
+// medianOf sorts x; without elements it is otherwise.
+func medianOf(x []float64, otherwise float64) float64 {
+	if len(x) == 0 {
+		return otherwise
+	}
+	slices.Sort(x)
+	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
 }
 
 // mixed is mixed_min_max of one channel.
@@ -135,12 +192,8 @@ type mixed struct {
 }
 
 func (m *mixed) batch(x []float32, samples int) {
-	if samples < 1 || len(x)%samples != 0 {
-		samples = 1
-	}
-	size := len(x) / samples
-	for i := range samples {
-		l, h := minMax(x[i*size : (i+1)*size])
+	eachSample(x, samples, func(x []float32) {
+		l, h := minMax(x)
 		m.low = min(m.low, l)
 		if m.symmetric {
 			h = max(math.Abs(l), math.Abs(h))
@@ -148,7 +201,7 @@ func (m *mixed) batch(x []float32, samples int) {
 		m.sumLow += l
 		m.sumHigh += h
 		m.n++
-	}
+	})
 }
 
 func (m *mixed) again() bool { return false }

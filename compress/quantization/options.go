@@ -33,6 +33,34 @@ const (
 	PlacementNNCF     = "nncf"
 )
 
+// Gradient is the form of the gradients of scales and ranges. All let elements
+// outside the grid move its ends; they differ in what the elements inside do,
+// whose error is q-x:
+//
+//	""/"nncf"   inside, divided by the width of the grid, as the original does
+//	"exact"     the derivative of the straight-through form: a symmetric scale
+//	            counts the inside twice as much if the grid is signed
+//	"lsq"       exact, times what makes the relative change of a step as large as
+//	            that of weights: 1/√(N·H) for the gradient of the step, with N
+//	            elements per range and sample, and H the highest point (arXiv 1902.08153)
+//	"pact"      the inside does not count (arXiv 1805.06085). Weight decay on the
+//	            ranges, a parameter group of the optimizer, is the other half of PACT
+type Gradient string
+
+// The gradients.
+const (
+	GradientNNCF  Gradient = "nncf"
+	GradientExact Gradient = "exact"
+	GradientLSQ   Gradient = "lsq"
+	GradientPACT  Gradient = "pact"
+)
+
+// The rules for the interval of asymmetric quantizers, see [Options].
+const (
+	ZeroPointExact = "exact"
+	ZeroPointNNCF  = "nncf"
+)
+
 // Options is the quantization section of an NNCF configuration. The zero value
 // is a good default.
 type Options struct {
@@ -79,9 +107,13 @@ type Options struct {
 	// channel, as the original implementation does. ONNX Runtime cannot run that.
 	DepthwisePerChannel bool `json:"depthwise_per_channel,omitempty"`
 
-	// ExactGradient divides the in-range error by the scale in the gradient of the
-	// scale, instead of by the width of the range as the original does.
+	// ExactGradient is gradient "exact" for weights and activations.
 	ExactGradient bool `json:"exact_gradient,omitempty"`
+
+	// ZeroPoint is "exact" (default): zero is always a point of an asymmetric grid;
+	// or "nncf", the original's rule, which misses it when it lies within half a step
+	// of an end.
+	ZeroPoint string `json:"zero_point,omitempty"`
 
 	// ScaleFloor is the smallest scale that initialisation gives a symmetric
 	// quantizer; 0 (default) for none but what keeps dead channels finite. The
@@ -93,9 +125,12 @@ type Options struct {
 	// DequantizeLinear unless the export says otherwise.
 	ONNXStandardOps bool `json:"export_to_onnx_standard_ops,omitempty"`
 
-	// Understood, and refused.
-	Params   json.RawMessage `json:"params,omitempty"`
+	// Patterns have no effect: placement follows the graph. The original ignores
+	// them too since version 2.
 	Patterns json.RawMessage `json:"quantizable_subgraph_patterns,omitempty"`
+
+	// Understood, and refused.
+	Params json.RawMessage `json:"params,omitempty"`
 }
 
 // Group are the options of weights or of activations.
@@ -105,9 +140,20 @@ type Group struct {
 	Signed     *bool `json:"signed,omitempty"`
 	PerChannel *bool `json:"per_channel,omitempty"`
 	LogScale   bool  `json:"logarithm_scale,omitempty"` // train the logarithm of the scale
+
+	// NarrowRange leaves the lowest point out of the grid, so that it is as wide to
+	// both sides: by default of weights, of asymmetric ones only with 8 bits.
+	NarrowRange *bool `json:"narrow_range,omitempty"`
+
+	// Gradient chooses how scales and ranges learn, see [Gradient].
+	Gradient Gradient `json:"gradient,omitempty"`
+
 	compress.Scopes
 
-	UnifiedScaleOps json.RawMessage `json:"unified_scale_ops,omitempty"` // refused
+	// UnifiedScaleOps, of activations, are groups of operators whose inputs share one
+	// range; each is named as in [compress.Scopes]. LinkedScopes is the older name.
+	UnifiedScaleOps [][]string `json:"unified_scale_ops,omitempty"`
+	LinkedScopes    [][]string `json:"linked_quantizer_scopes,omitempty"`
 }
 
 // Initializer says how ranges and statistics are initialised.
@@ -140,6 +186,7 @@ func (o Options) Validate() error {
 		errs = append(errs, d.check(o)...)
 	}
 	oneOf("placement", o.Placement, PlacementComplete, PlacementNNCF)
+	oneOf("zero_point", o.ZeroPoint, ZeroPointExact, ZeroPointNNCF)
 	oneOf("overflow_fix", o.OverflowFix, "enable", "disable", "first_layer_only")
 	if o.DisableSaturationFix && o.OverflowFix != "" && o.OverflowFix != "disable" {
 		fail("disable_saturation_fix: contradicts overflow_fix %q", o.OverflowFix)
@@ -148,14 +195,12 @@ func (o Options) Validate() error {
 		fail("scale_floor: got %g, want 0 or more", o.ScaleFloor)
 	}
 	given("params", o.Params)
-	given("quantizable_subgraph_patterns", o.Patterns)
 	given("initializer.precision", o.Initializer.Precision)
 	for _, g := range []struct {
 		key string
 		Group
 	}{{"weights", o.Weights}, {"activations", o.Activations}} {
-		given(g.key+".unified_scale_ops", g.UnifiedScaleOps)
-		errs = append(errs, validateQuantizer(g.key, g.Mode, g.Bits)...)
+		errs = append(errs, validateQuantizer(g.key, g.Mode, g.Bits, g.Gradient)...)
 	}
 	for _, l := range []struct {
 		key  string
@@ -163,7 +208,7 @@ func (o Options) Validate() error {
 	}{{"scope_overrides", o.ScopeOverrides.Both}, {"scope_overrides.weights", o.ScopeOverrides.Weights}, {"scope_overrides.activations", o.ScopeOverrides.Activations}} {
 		for _, v := range l.list {
 			key := l.key + "." + v.Scope
-			errs = append(errs, validateQuantizer(key, v.Mode, v.Bits)...)
+			errs = append(errs, validateQuantizer(key, v.Mode, v.Bits, v.Gradient)...)
 			given(key+".initializer.precision", v.Initializer.Precision)
 			for _, r := range v.Initializer.Range {
 				errs = append(errs, prefix(key+".initializer.range", r.Validate()))
@@ -188,7 +233,10 @@ func prefix(key string, err error) error {
 	return fmt.Errorf("%s: %w", key, err)
 }
 
-func validateQuantizer(key string, m Mode, bits int) (errs []error) {
+func validateQuantizer(key string, m Mode, bits int, grad Gradient) (errs []error) {
+	if !slices.Contains([]Gradient{"", GradientNNCF, GradientExact, GradientLSQ, GradientPACT}, grad) {
+		errs = append(errs, fmt.Errorf("%s.gradient: got %q, want nncf, exact, lsq or pact", key, grad))
+	}
 	if m != "" && m != Symmetric && m != Asymmetric {
 		errs = append(errs, fmt.Errorf("%s.mode: got %q, want symmetric or asymmetric", key, m))
 	}
@@ -209,6 +257,12 @@ func (o Options) checkScopes(g *ir.Graph) error {
 	add("", o.Scopes)
 	add("weights", o.Weights.Scopes)
 	add("activations", o.Activations.Scopes)
+	for _, group := range o.unified() {
+		add("activations.unified_scale_ops", compress.Scopes{Target: group})
+	}
+	if len(o.Weights.UnifiedScaleOps)+len(o.Weights.LinkedScopes) > 0 {
+		errs = append(errs, errors.New("weights.unified_scale_ops: only activations share ranges; shared weights have one quantizer"))
+	}
 	for i, r := range o.Initializer.Range {
 		add(fmt.Sprintf("initializer.range[%d]", i), r.Scopes)
 	}
@@ -237,6 +291,10 @@ func (o Options) device() Device {
 }
 
 func (o Options) quantizeOutputs() bool { return o.QuantizeOutputs != nil && *o.QuantizeOutputs }
+
+func (o Options) unified() [][]string {
+	return append(slices.Clone(o.Activations.UnifiedScaleOps), o.Activations.LinkedScopes...)
+}
 
 func (o Options) quantizeInputs() bool { return o.QuantizeInputs == nil || *o.QuantizeInputs }
 

@@ -17,6 +17,9 @@ type Override struct {
 	Bits        int         `json:"bits,omitempty"`
 	Signed      *bool       `json:"signed,omitempty"`
 	PerChannel  *bool       `json:"per_channel,omitempty"`
+	NarrowRange *bool       `json:"narrow_range,omitempty"`
+	Gradient    Gradient    `json:"gradient,omitempty"`
+	LogScale    *bool       `json:"logarithm_scale,omitempty"`
 	Initializer Initializer `json:"initializer,omitzero"`
 }
 
@@ -143,6 +146,8 @@ type spec struct {
 	signed     sign
 	perChannel bool
 	logScale   bool
+	narrow     sign // signUnknown: the default
+	gradient   Gradient
 }
 
 // sign is whether a symmetric grid has negative points; unknown until data are seen.
@@ -174,7 +179,7 @@ func (s sign) ptr() *bool {
 
 // weightSpec and activationSpec return the options of a group, without overrides.
 func (o Options) weightSpec() spec {
-	s := o.Weights.spec()
+	s := o.Weights.spec(o.ExactGradient)
 	d := o.device()
 	s.perChannel = d.Weights.PerChannel
 	if p := o.Weights.PerChannel; p != nil {
@@ -187,7 +192,7 @@ func (o Options) weightSpec() spec {
 }
 
 func (o Options) activationSpec() spec {
-	s := o.Activations.spec()
+	s := o.Activations.spec(o.ExactGradient)
 	if o.Activations.Mode == "" && o.Preset == "mixed" {
 		s.mode = Asymmetric
 	}
@@ -195,13 +200,19 @@ func (o Options) activationSpec() spec {
 	return s
 }
 
-func (g Group) spec() spec {
-	s := spec{mode: g.Mode, bits: g.Bits, signed: signOf(g.Signed), logScale: g.LogScale}
+func (g Group) spec(exact bool) spec {
+	s := spec{mode: g.Mode, bits: g.Bits, signed: signOf(g.Signed), logScale: g.LogScale, narrow: signOf(g.NarrowRange), gradient: g.Gradient}
 	if s.mode == "" {
 		s.mode = Symmetric
 	}
 	if s.bits == 0 {
 		s.bits = 8
+	}
+	if s.gradient == "" && exact {
+		s.gradient = GradientExact
+	}
+	if s.gradient == GradientNNCF {
+		s.gradient = ""
 	}
 	return s
 }
@@ -230,6 +241,19 @@ func (o Options) override(s spec, own []Override, nodes ...*ir.Node) (spec, *Ran
 			}
 			if v.PerChannel != nil {
 				s.perChannel = *v.PerChannel
+			}
+			if v.NarrowRange != nil {
+				s.narrow = signOf(v.NarrowRange)
+			}
+			switch v.Gradient {
+			case "":
+			case GradientNNCF:
+				s.gradient = ""
+			default:
+				s.gradient = v.Gradient
+			}
+			if v.LogScale != nil {
+				s.logScale = *v.LogScale
 			}
 			if len(v.Initializer.Range) > 0 {
 				r = &v.Initializer.Range[0]

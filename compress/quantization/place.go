@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -47,7 +48,7 @@ func place(g *ir.Graph, o Options) (*Setup, error) {
 	}
 	p := &placer{g: g, o: o, device: d, consts: make([]bool, g.NumValues()), ahead: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
 		asked: map[*ir.Value][]request{}, groups: map[*Quantizer][]int{}, weights: map[*ir.Value]*Quantizer{},
-		setup: &Setup{BatchNorm: o.Initializer.BatchNorm, ExactGradient: o.ExactGradient, ScaleFloor: o.ScaleFloor}}
+		setup: &Setup{BatchNorm: o.Initializer.BatchNorm, ScaleFloor: o.ScaleFloor, ZeroPoint: o.ZeroPoint}}
 	for _, v := range g.Stored() {
 		p.consts[v.ID] = true
 	}
@@ -96,6 +97,7 @@ func place(g *ir.Graph, o Options) (*Setup, error) {
 	p.setup.Float = p.floats
 	p.order()
 	p.unify()
+	p.elements()
 	if err := p.ranges(); err != nil {
 		return nil, err
 	}
@@ -184,6 +186,11 @@ func (p *placer) request(n *ir.Node) string {
 		var unified []int
 		if p.unifies(n) {
 			unified = []int{n.ID}
+		}
+		for i, group := range p.o.unified() {
+			if compress.MatchAny(group, n) {
+				unified = append(unified, -1-i)
+			}
 		}
 		p.ask(v, request{use: ir.Use{Node: n, Port: port}, spec: s, ranges: r, first: n,
 			why:       fmt.Sprintf("input of %s (%s)", nodeName(n), n.Op.Kind()),

@@ -186,6 +186,16 @@ func TestPlacement(t *testing.T) {
 			return n.done(t, n.conv("a", x, 3), n.conv("b", x, 3))
 		}, []string{"pool ← a:0", "pool 4 bits ← b:0", "a.weight weight axis 0 ← a:1", "b.weight weight axis 0 ← b:1"}, nil},
 
+		{"scales that the configuration ties", quantization.Options{Activations: quantization.Group{UnifiedScaleOps: [][]string{{"b", "c"}}}}, func(t *testing.T, n *net) *ir.Graph {
+			x := n.Op(op.Relu{}, "relu", n.conv("a", n.input("x", 3, 4, 4), 3))
+			return n.done(t, n.conv("c", n.Op(op.Relu{}, "relu2", n.conv("b", x, 3)), 3))
+		}, []string{"x ← a:0", "a.weight weight axis 0 ← a:1", "relu group 1 ← b:0", "b.weight weight axis 0 ← b:1", "relu2 group 1 ← c:0", "c.weight weight axis 0 ← c:1"}, nil},
+
+		{"scales of sums, NPU", quantization.Options{TargetDevice: "vpu"}, func(t *testing.T, n *net) *ir.Graph {
+			x := n.Op(op.Relu{}, "relu", n.conv("a", n.input("x", 3, 4, 4), 3))
+			return n.done(t, n.conv("c", n.Op(op.Add{}, "add", n.conv("b", x, 3), x), 3))
+		}, []string{"x ← a:0", "a.weight weight axis 0 ← a:1", "relu group 1 ← b:0 add:1", "b.weight weight axis 0 ← b:1", "b group 1 ← add:0", "add ← c:0", "c.weight weight axis 0 ← c:1"}, nil},
+
 		{"channel shuffle", quantization.Options{}, func(t *testing.T, n *net) *ir.Graph {
 			x := n.Op(op.Relu{}, "relu", n.conv("a", n.input("x", 3, 4, 4), 4))
 			half := func(name string, from int) *ir.Value {

@@ -23,19 +23,26 @@ const (
 //	mixed_min_max    (default) one range per tensor: the highest of a symmetric
 //	                 quantizer is the mean over samples of each sample's largest
 //	                 |x|, its lowest that of all values; of an asymmetric one both
-//	                 are means over samples. Per channel and for weights: min_max.
-//	                 Does not depend on the batch size.
+//	                 are means over samples. Per channel and for weights: min_max
 //	min_max          the extremes of all values
-//	mean_min_max     the mean over batches of each batch's extremes, the highest of
+//	mean_min_max     the mean over samples of each sample's extremes, the highest of
 //	                 |x| if symmetric
+//	median_min_max   the median over samples of the same
 //	percentile       percentiles of all values, interpolated, exact
-//	mean_percentile  the mean over batches of each batch's percentiles
+//	mean_percentile  the mean over samples of each sample's percentiles
 //	threesigma       median ± 3·1.4826·MAD of all values that are not zero, where
 //	                 MAD is the median distance from the median
+//	mse              the range whose grid has the least mean square error
+//	kl               the range whose grid keeps the distribution of the values
+//	                 best: the least Kullback–Leibler divergence between them
 //
-// Weights are one batch, their values. Everything works in constant memory;
-// percentiles and medians run over the data more than once instead of keeping
-// them.
+// "median", "histogram" and "three_sigma" are other names of median_min_max, mse
+// and threesigma.
+//
+// Weights are one sample. Everything works in constant memory, but for two
+// numbers per sample and channel of the median: what needs to know more runs over
+// the data twice or three times instead of keeping them. No result depends on how
+// samples are cut into batches, unless Params.PerBatch asks for it.
 type Range struct {
 	Type    string `json:"type,omitempty"`
 	Samples *int   `json:"num_init_samples,omitempty"` // default 256, 0 leaves ranges alone
@@ -59,6 +66,10 @@ type Params struct {
 	// ZerosInDeviation takes threesigma's MAD over all values, zeros included,
 	// around the median of the others, as NNCF 2.14 does.
 	ZerosInDeviation bool `json:"zeros_in_deviation,omitempty"`
+
+	// PerBatch takes mean_min_max and mean_percentile over batches instead of
+	// samples, as the original does.
+	PerBatch bool `json:"per_batch,omitempty"`
 }
 
 // Ranges is one Range or a list of them.
@@ -85,13 +96,16 @@ func (r *Ranges) UnmarshalJSON(b []byte) error {
 
 const defaultSamples = 256
 
-var rangeTypes = []string{"mixed_min_max", "min_max", "mean_min_max", "percentile", "mean_percentile", "threesigma"}
+var rangeTypes = []string{"mixed_min_max", "min_max", "mean_min_max", "median_min_max", "percentile", "mean_percentile", "threesigma", "mse", "kl"}
+
+// rangeAliases are other names of range types.
+var rangeAliases = map[string]string{"median": "median_min_max", "histogram": "mse", "three_sigma": "threesigma"}
 
 // Validate reports all problems.
 func (r Range) Validate() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if r.Type != "" && !slices.Contains(rangeTypes, r.Type) {
+	if r.Type != "" && !slices.Contains(rangeTypes, r.name()) {
 		fail("type: got %q, want one of %s", r.Type, strings.Join(rangeTypes, ", "))
 	}
 	if r.Samples != nil && *r.Samples < 0 {
@@ -116,6 +130,9 @@ func (r Range) Validate() error {
 func (r Range) name() string {
 	if r.Type == "" {
 		return rangeTypes[0]
+	}
+	if name, ok := rangeAliases[r.Type]; ok {
+		return name
 	}
 	return r.Type
 }

@@ -95,6 +95,7 @@ func TestObservers(t *testing.T) {
 		{"mixed of a weight", Range{}, Quantizer{Axis: -1, Kind: Weight, Mode: Symmetric}, perTensor, batches, []float64{-3}, []float64{5}, 1},
 		{"percentile of a ramp", Range{Type: "percentile", MinPercentile: num(32.10), MaxPercentile: num(67.89)}, Quantizer{Axis: -1}, layout{1, 10000}, [][]float32{ramp},
 			[]float64{.3210 * 9999}, []float64{.6789 * 9999}, 2},
+		{"median_min_max", Range{Type: "median_min_max"}, Quantizer{Axis: -1, Mode: Symmetric}, perTensor, batches, []float64{-2}, []float64{4}, 1},
 		{"mean_percentile", Range{Type: "mean_percentile", Params: Params{MinPercentile: num(50), MaxPercentile: num(100)}}, Quantizer{Axis: -1}, perTensor, batches, []float64{.5}, []float64{4}, 1},
 		// Without zeros -3 -1 1 1 3 5: median 1, distances 4 2 0 0 2 4 of median 2.
 		{"threesigma", Range{Type: "threesigma"}, Quantizer{Axis: -1}, perTensor, batches, []float64{1 - 6*madFactor}, []float64{1 + 6*madFactor}, 4},

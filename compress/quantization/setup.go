@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
@@ -46,10 +47,9 @@ type Setup struct {
 	// inputs.
 	Float     []Float                      `json:"float,omitempty"`
 	BatchNorm compress.BatchNormAdaptation `json:"batchnorm_adaptation,omitzero"`
-	// ExactGradient, see [Options].
-	ExactGradient bool `json:"exact_gradient,omitempty"`
-	// ScaleFloor, see [Options].
+	// ScaleFloor and ZeroPoint, see [Options].
 	ScaleFloor float64 `json:"scale_floor,omitempty"`
+	ZeroPoint  string  `json:"zero_point,omitempty"`
 }
 
 var _ compress.Setup = (*Setup)(nil)
@@ -73,6 +73,11 @@ type Quantizer struct {
 	Narrow   bool `json:"narrow,omitempty"`
 	Half     bool `json:"half,omitempty"`
 	LogScale bool `json:"logarithm_scale,omitempty"`
+
+	// Gradient, see [Gradient]; Elements is how many elements of a sample share a
+	// range, of a weight how many in all.
+	Gradient Gradient `json:"gradient,omitempty"`
+	Elements int      `json:"elements,omitempty"`
 
 	Consumers []Use `json:"consumers,omitempty"`
 	// Output: the graph's output is the quantized value.
@@ -116,7 +121,7 @@ func Restore(raw json.RawMessage) (compress.Setup, error) {
 		if q == nil {
 			return nil, fmt.Errorf("quantization setup: quantizer %d is null", i)
 		}
-		if errs := validateQuantizer(fmt.Sprintf("quantizer %d", i), q.Mode, q.Bits); len(errs) > 0 || q.Mode == "" || q.Bits == 0 {
+		if errs := validateQuantizer(fmt.Sprintf("quantizer %d", i), q.Mode, q.Bits, q.Gradient); len(errs) > 0 || q.Mode == "" || q.Bits == 0 {
 			return nil, fmt.Errorf("quantization setup: quantizer %d of %q: got mode %q and %d bits", i, q.Value, q.Mode, q.Bits)
 		}
 	}
@@ -148,10 +153,28 @@ func (q *Quantizer) Grid() (low, high, levels int) {
 }
 
 // operator returns the operator of the quantizer's node.
-func (q *Quantizer) operator(exact bool) ir.Op {
+func (q *Quantizer) operator(s *Setup) ir.Op {
 	low, high, levels := q.Grid()
+	clip := q.Gradient == GradientPACT
 	if q.Mode == Asymmetric {
-		return op.FakeQuantizeAsymmetric{Levels: levels, Axis: q.Axis, LogRange: q.LogScale}
+		o := op.FakeQuantizeAsymmetric{Levels: levels, Axis: q.Axis, LogRange: q.LogScale, ClipGrad: clip, Compatible: s.ZeroPoint == ZeroPointNNCF}
+		if q.Gradient == GradientLSQ { // low is a shift, range is levels-1 steps
+			o.LowGradScale = lsqFactor(q.Elements, levels-1)
+			o.GradScale = float32((levels-1)*(levels-1)) * o.LowGradScale
+		}
+		return o
 	}
-	return op.FakeQuantizeSymmetric{Levels: levels, Low: low, High: high, Axis: q.Axis, LogScale: q.LogScale, ExactSTE: exact}
+	o := op.FakeQuantizeSymmetric{Levels: levels, Low: low, High: high, Axis: q.Axis, LogScale: q.LogScale, ClipGrad: clip,
+		ExactSTE: q.Gradient == GradientExact || q.Gradient == GradientLSQ}
+	if q.Gradient == GradientLSQ { // the scale is high steps
+		o.GradScale = float32(high*high) * lsqFactor(q.Elements, high)
+	}
+	return o
+}
+
+// lsqFactor is LSQ's factor of the gradient of a step. A parameter that is k
+// steps changes as the step does with k² times the factor: its gradient is a
+// k-th of the step's, and a step of it is k steps.
+func lsqFactor(elements, high int) float32 {
+	return float32(1 / math.Sqrt(float64(max(1, elements))*float64(high)))
 }

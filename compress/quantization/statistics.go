@@ -25,12 +25,12 @@ type Interval struct {
 func (c *Controller) Intervals() [][]Interval {
 	out := make([][]Interval, len(c.quantizers))
 	for i, x := range c.quantizers {
-		out[i] = x.intervals()
+		out[i] = x.intervals(c)
 	}
 	return out
 }
 
-func (x *placed) intervals() []Interval {
+func (x *placed) intervals(c *Controller) []Interval {
 	low, high, levels := x.Grid()
 	first := x.params[0].Data.F32()
 	out := make([]Interval, len(first))
@@ -43,7 +43,7 @@ func (x *placed) intervals() []Interval {
 	for i, p := range first {
 		lo, hi := float32(0), float32(0)
 		if x.Mode == Asymmetric {
-			l, w := op.TuneRange(p, size(x.params[1].Data.F32()[i]), levels, false)
+			l, w := op.TuneRange(p, size(x.params[1].Data.F32()[i]), levels, c.setup.ZeroPoint == ZeroPointNNCF)
 			lo, hi = l, l+w
 		} else {
 			s := size(p)
@@ -94,7 +94,7 @@ func (c *Controller) Statistics() compress.Statistics {
 	table := compress.Table{Title: "Quantizers", Columns: []string{"value", "kind", "mode", "bits", "signed", "ranges", "lowest", "highest", "shared", "rule"}}
 	for _, x := range c.quantizers {
 		low, high := math.Inf(1), math.Inf(-1)
-		iv := x.intervals()
+		iv := x.intervals(c)
 		for _, v := range iv {
 			low, high = min(low, float64(v.Low)), max(high, float64(v.High))
 		}

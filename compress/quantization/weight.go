@@ -78,7 +78,7 @@ func (p *placer) weight(n *ir.Node) {
 		q.Rule = fmt.Sprintf("weight of %s (%s); %s", nodeName(n), n.Op.Kind(), q.Rule)
 		return
 	}
-	q := &Quantizer{Value: v.Name, Kind: Weight, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale,
+	q := &Quantizer{Value: v.Name, Kind: Weight, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale, Gradient: s.gradient,
 		Consumers: []Use{{resultName(n), port}}, Rule: fmt.Sprintf("weight of %s (%s)", nodeName(n), n.Op.Kind())}
 	if s.mode == Symmetric {
 		q.Signed = s.signed.ptr()
@@ -95,6 +95,9 @@ func (p *placer) weight(n *ir.Node) {
 		}
 	}
 	q.Narrow = !q.Half && (s.mode == Symmetric || s.bits == 8)
+	if s.narrow != signUnknown {
+		q.Narrow = s.narrow == signYes && !q.Half
+	}
 	if r != nil {
 		q.Range = *r
 	}

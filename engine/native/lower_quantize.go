@@ -34,7 +34,15 @@ func symmetric(q op.FakeQuantizeSymmetric, scale *ir.Value) quantizer {
 			g.Symmetric(raw[0], q.Low, q.High)
 		},
 		grads: func(s quant.Sums, raw, d [][]float32, i int) {
-			d[0][i] = s.ScaleGrad(raw[0][i], q.Low, q.High, q.ExactSTE)
+			if q.ClipGrad {
+				s.Inside = 0
+			}
+			size, factor := raw[0][i], factor(q.GradScale)
+			if q.LogScale {
+				size = float32(math.Exp(float64(size)))
+				factor *= size
+			}
+			d[0][i] = factor * s.ScaleGrad(size, q.Low, q.High, q.ExactSTE)
 		},
 	}
 }
@@ -57,6 +65,9 @@ func asymmetric(q op.FakeQuantizeAsymmetric, low, width *ir.Value) quantizer {
 		},
 		grads: func(s quant.Sums, raw, d [][]float32, i int) {
 			raw0, raw1 := raw[0][i], raw[1][i]
+			if q.ClipGrad {
+				s.Inside = 0
+			}
 			_, tuned := op.TuneRange(raw0, size(raw1), q.Levels, q.Compatible)
 			low, width := s.RangeGrad(raw1, tuned)
 			if q.LogRange {
@@ -64,13 +75,21 @@ func asymmetric(q op.FakeQuantizeAsymmetric, low, width *ir.Value) quantizer {
 				width *= size(raw1)
 			}
 			if d[0] != nil {
-				d[0][i] = low
+				d[0][i] = factor(q.LowGradScale) * low
 			}
 			if d[1] != nil {
-				d[1][i] = width
+				d[1][i] = factor(q.GradScale) * width
 			}
 		},
 	}
+}
+
+// factor is a factor of gradients, of which 0 stands for 1.
+func factor(f float32) float32 {
+	if f == 0 {
+		return 1
+	}
+	return f
 }
 
 // channels returns the number of entries of the grid.
@@ -181,7 +200,7 @@ func (c *compiler) emitFakeQuantize(n *ir.Node, q quantizer) error {
 
 func lowerFakeQuantizeSymmetricGrad(c *compiler, n *ir.Node) error {
 	q := op.FakeQuantizeSymmetric(n.Op.(op.FakeQuantizeSymmetricGrad))
-	if !isFloat(n.In...) || !levelsFit(q) || q.LogScale || n.Output(0) == nil {
+	if !isFloat(n.In...) || !levelsFit(q) || n.Output(0) == nil {
 		return lowerReference(c, n)
 	}
 	return c.emitFakeQuantizeGrad(n, symmetric(q, n.In[1]))
