@@ -26,6 +26,8 @@ type algorithm struct {
 var algorithms = []algorithm{
 	{quantization.Name, makeQuantization, quantization.Restore},
 	{sparsity.Magnitude, makeMagnitude, sparsity.RestoreMagnitude},
+	{sparsity.RB, makeRB, sparsity.RestoreRB},
+	{sparsity.Constant, makeConstant, sparsity.RestoreConstant},
 }
 
 func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, error) {

@@ -228,7 +228,7 @@ func TestParse_Synonyms(t *testing.T) {
 
 // Options of the root reach the algorithms; what is not built is placed.
 func TestAlgorithms(t *testing.T) {
-	c, err := config.Parse("x.json", []byte("{\"target_device\": \"npu\", \"compression\": [{\"algorithm\": \"quantization\", \"params\": {\"base_lr\": 1}},\n {\"algorithm\": \"rb_sparsity\"}]}"))
+	c, err := config.Parse("x.json", []byte("{\"target_device\": \"npu\", \"compression\": [{\"algorithm\": \"quantization\", \"params\": {\"base_lr\": 1}},\n {\"algorithm\": \"movement_sparsity\"}]}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestAlgorithms(t *testing.T) {
 	}
 	want := []string{
 		"x.json:1:42: compression[0]: not supported yet: params",
-		`x.json:2:2: compression[1]: not supported yet: algorithm rb_sparsity`,
+		`x.json:2:2: compression[1]: not supported yet: algorithm movement_sparsity`,
 	}
 	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)

@@ -34,6 +34,8 @@ func TestSchema_Structures(t *testing.T) {
 	compare(t, s, quant, reflect.TypeFor[quantization.Options](), "quantization", map[string][]string{
 		"quantization.weights": {"linked_quantizer_scopes"}, "quantization.activations": {"linked_quantizer_scopes"}})
 	compare(t, s, s.lookup("#/definitions/magnitude_sparsity"), reflect.TypeFor[sparsity.MagnitudeOptions](), "magnitude_sparsity", nil)
+	compare(t, s, s.lookup("#/definitions/rb_sparsity"), reflect.TypeFor[sparsity.RBOptions](), "rb_sparsity", nil)
+	compare(t, s, s.lookup("#/definitions/const_sparsity"), reflect.TypeFor[sparsity.ConstantOptions](), "const_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/range_entry"), reflect.TypeFor[quantization.Range](), "range", nil)
 	compare(t, s, s.lookup("#/definitions/scope_override"), reflect.TypeFor[quantization.Override](), "override",
 		map[string][]string{"override.initializer": {"-batchnorm_adaptation"}})

@@ -16,3 +16,22 @@ func makeMagnitude(section json.RawMessage, c *Config) (compress.Algorithm, erro
 	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
 	return sparsity.NewMagnitude(o), o.Validate()
 }
+
+func makeRB(section json.RawMessage, c *Config) (compress.Algorithm, error) {
+	o, err := decodeSection[sparsity.RBOptions](section)
+	if err != nil {
+		return nil, err
+	}
+	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
+	o.Seed = c.Seed
+	return sparsity.NewRB(o), o.Validate()
+}
+
+func makeConstant(section json.RawMessage, c *Config) (compress.Algorithm, error) {
+	o, err := decodeSection[sparsity.ConstantOptions](section)
+	if err != nil {
+		return nil, err
+	}
+	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
+	return sparsity.NewConstant(o), o.Validate()
+}

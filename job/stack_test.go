@@ -27,12 +27,14 @@ const bn64 = `"initializer": {"batchnorm_adaptation": {"num_bn_adaptation_sample
 
 // schedules are sparsity sections whose level changes while a small run trains.
 var schedules = map[string]string{
-	"polynomial by epoch": `{"algorithm": "magnitude_sparsity", ` + bn64 + `, "params": {"sparsity_init": 0.2, "sparsity_target_epoch": 1}}`,
-	"polynomial by step":  `{"algorithm": "magnitude_sparsity", "params": {"update_per_optimizer_step": true, "sparsity_target_epoch": 2, "sparsity_target": 0.6}}`,
-	"exponential":         `{"algorithm": "magnitude_sparsity", "params": {"schedule": "exponential", "sparsity_target_epoch": 1, "sparsity_level_setting_mode": "local"}}`,
-	"multistep":           `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "mask_update_steps": 3}}`,
-	"adaptive":            `{"algorithm": "magnitude_sparsity", "params": {"schedule": "adaptive", "sparsity_init": 0.1, "step": 0.2}}`,
-	"frozen":              `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "sparsity_freeze_epoch": 1, "pattern": "2:4"}}`,
+	"polynomial by epoch":  `{"algorithm": "magnitude_sparsity", ` + bn64 + `, "params": {"sparsity_init": 0.2, "sparsity_target_epoch": 1}}`,
+	"polynomial by step":   `{"algorithm": "magnitude_sparsity", "params": {"update_per_optimizer_step": true, "sparsity_target_epoch": 2, "sparsity_target": 0.6}}`,
+	"exponential":          `{"algorithm": "magnitude_sparsity", "params": {"schedule": "exponential", "sparsity_target_epoch": 1, "sparsity_level_setting_mode": "local"}}`,
+	"multistep":            `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "mask_update_steps": 3}}`,
+	"adaptive":             `{"algorithm": "magnitude_sparsity", "params": {"schedule": "adaptive", "sparsity_init": 0.1, "step": 0.2}}`,
+	"frozen":               `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "sparsity_freeze_epoch": 1, "pattern": "2:4"}}`,
+	"rb":                   `{"algorithm": "rb_sparsity", "params": {"schedule": "polynomial", "sparsity_target_epoch": 1, "mask_lr": 1, "sparsity_freeze_epoch": 1}}`,
+	"rb adaptive by layer": `{"algorithm": "rb_sparsity", "params": {"schedule": "adaptive", "sparsity_level_setting_mode": "local", "mask_lr": 1}}`,
 }
 
 // A run that is stopped in the middle of a schedule and resumed leaves what an

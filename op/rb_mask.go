@@ -76,23 +76,31 @@ func (o RBMask) Stream(step int64) RBStream {
 	return RBStream{mix64(mix64(uint64(o.Seed)+0x9e3779b97f4a7c15) ^ uint64(step)), !o.Training || step < 0}
 }
 
-// Keep reports whether the mask of element i with score s is 1. With u the
-// element's uniform number, σ(s + ln(u/(1-u))) > ½ is the same as u > 1 - σ(s).
+// RBKeep reports whether a score s keeps its weight when the uniform number u is
+// drawn: σ(s + ln(u/(1-u))) > ½ is the same as u·(1 + exp(s)) > 1.
+func RBKeep(u float64, s float32) bool { return u*(1+math.Exp(float64(s))) > 1 }
+
+// RBSlope returns σ'(s + ln(u/(1-u))).
+func RBSlope(u float64, s float32) float64 {
+	p := 1 / (1 + (1-u)/(u*math.Exp(float64(s))))
+	return p * (1 - p)
+}
+
+// Keep reports whether the mask of element i with score s is 1.
 func (r RBStream) Keep(s float32, i int) bool {
 	if r.fixed {
 		return s > 0
 	}
-	return rbUniform(r.stream, i)*(1+math.Exp(float64(s))) > 1
+	return RBKeep(rbUniform(r.stream, i), s)
 }
 
-// Slope returns σ'(s + ln(u/(1-u))) for element i, and 0 when masks are fixed.
+// Slope returns the derivative of the mask of element i, 0 when masks are fixed.
 func (r RBStream) Slope(s float32, i int) (slope float64, keep bool) {
 	if r.fixed {
 		return 0, s > 0
 	}
-	u, e := rbUniform(r.stream, i), math.Exp(float64(s))
-	p := 1 / (1 + (1-u)/(u*e))
-	return p * (1 - p), u*(1+e) > 1
+	u := rbUniform(r.stream, i)
+	return RBSlope(u, s), RBKeep(u, s)
 }
 
 // Apply writes the masked weights lo…hi.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/ir"
 )
 
 // LayerReport is what one layer's mask is like.
@@ -35,9 +36,7 @@ func (c *MagnitudeController) Report() []LayerReport { return c.report(c.thresho
 func (b *base) report(thresholds map[string]float32) []LayerReport {
 	list := make([]LayerReport, len(b.layers))
 	for i, m := range b.layers {
-		zeros, all := m.count()
-		r := LayerReport{Weight: m.Weight, Node: m.Node, Shape: m.node.Out[0].Type.MustShape(), Elements: all, Zeros: zeros,
-			Level: float64(zeros) / float64(max(1, all)), Pattern: m.Pattern.String()}
+		r := m.describe(m.count())
 		if t, ok := thresholds[m.Weight]; ok {
 			v := float64(t)
 			r.Threshold = &v
@@ -45,6 +44,11 @@ func (b *base) report(thresholds map[string]float32) []LayerReport {
 		list[i] = r
 	}
 	return list
+}
+
+func (m *masked) describe(zeros, all int) LayerReport {
+	return LayerReport{Weight: m.Weight, Node: m.Node, Shape: m.node.Out[0].Type.MustShape(), Elements: all, Zeros: zeros,
+		Level: float64(zeros) / float64(max(1, all)), Pattern: m.Pattern.String()}
 }
 
 // statistics are the numbers and the table of the original.
@@ -81,6 +85,11 @@ func (b *base) parameters() int {
 	n := 0
 	for v := range b.after.Parameters() {
 		n += v.Type.MustShape().Numel()
+	}
+	for _, m := range b.layers { // scores belong to training
+		if v := m.node.In[1]; v.Kind == ir.Parameter {
+			n -= v.Type.MustShape().Numel()
+		}
 	}
 	return n
 }
