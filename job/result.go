@@ -13,7 +13,8 @@ import (
 type Result struct {
 	Model   string        `json:"model"`
 	Samples int           `json:"samples"`
-	Metrics train.Metrics `json:"metrics"` // of the final model
+	Metrics train.Metrics `json:"metrics"`           // of the final model
+	Runtime string        `json:"runtime,omitempty"` // library that ran it, if not this program
 	// Seconds is the time of this execution; checkpoints hold no times.
 	Seconds float64 `json:"seconds"`
 	// QuantizeSeconds is the part of it that quantization after training took,
@@ -64,6 +65,9 @@ func (r *Result) WriteTable(w io.Writer) error {
 	}
 	if r.Float == nil && r.Compressed == nil {
 		row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", "model", r.Metrics.Top1, r.Metrics.Top5, r.Metrics.Loss, r.Metrics.Samples)
+	}
+	if r.Runtime != "" {
+		row("runtime\t%s", r.Runtime)
 	}
 	if e := r.Export; e != nil {
 		row("")

@@ -29,6 +29,7 @@ type benchCmd struct {
 	Seconds float64 `help:"How long to measure." default:"8"`
 	Layers  bool    `help:"Print a line for each layer, too; --json always has them."`
 	memoryFlag
+	runtimeFlags
 }
 
 func (benchCmd) Help() string {
@@ -40,7 +41,8 @@ Examples:
   nncf bench resnet20 --train --batch 128
   nncf bench resnet20 --train --batch 128 --config int8.json --layers
   nncf bench model.onnx --batch 8 --threads 1 --json
-  nncf bench model.onnx --batch 8 --cpu avx2`
+  nncf bench model.onnx --batch 8 --cpu avx2
+  nncf bench int8.onnx --runtime onnxruntime`
 }
 
 // benchResult is what bench reports. Rates are those of the median.
@@ -84,6 +86,9 @@ func (c *benchCmd) Run(s *session) error {
 	}
 	if !(c.Seconds >= 0) {
 		return usagef("--seconds: got %g, want 0 or more", c.Seconds)
+	}
+	if c.foreign() {
+		return c.benchIn(s)
 	}
 	m, err := loadModel(c.Model)
 	if err != nil {

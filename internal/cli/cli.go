@@ -64,6 +64,7 @@ type commands struct {
 	Inspect  inspectCmd  `cmd:"" help:"Describe an ONNX model."`
 	Bench    benchCmd    `cmd:"" help:"Measure the speed of inference or training."`
 	Diff     diffCmd     `cmd:"" help:"Compare two ONNX models layer by layer on data."`
+	Doctor   doctorCmd   `cmd:"" help:"Say what is installed: processor, runtimes, where they are looked for."`
 	Config   configCmd   `cmd:"" help:"Write a starter configuration, check one, or print the schema."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/engine/native"
+	"github.com/go-nncf/nncf/internal/runtimes"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/pass"
@@ -23,6 +24,7 @@ type runCmd struct {
 	Input     []string `help:"Input as NAME=FILE, a .npy file or an ONNX TensorProto (.pb); once per input." placeholder:"NAME=FILE" sep:"none"`
 	Output    string   `required:"" help:"Folder for the outputs, one NAME.npy each." placeholder:"DIR"`
 	Reference bool     `help:"Compute with the reference evaluator of each operator."`
+	runtimeFlags
 }
 
 func (runCmd) Help() string {
@@ -31,7 +33,8 @@ not bear become _.
 
 Examples:
   nncf run model.onnx --input input=x.npy --output out
-  nncf run model.onnx --input a=a.pb --input b=b.pb --output out --reference`
+  nncf run model.onnx --input a=a.pb --input b=b.pb --output out --reference
+  nncf run int8.onnx --input input=x.npy --output out --runtime openvino`
 }
 
 func (c *runCmd) Run(s *session) error {
@@ -43,7 +46,15 @@ func (c *runCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	out, err := execute(s.ctx, g, inputs, s.Threads, c.Reference)
+	var out []*tensor.Tensor
+	switch {
+	case !c.foreign():
+		out, err = execute(s.ctx, g, inputs, s.Threads, c.Reference)
+	case c.Reference:
+		return usagef("--reference: the evaluators are this program's, not those of --runtime %s", c.Runtime)
+	default:
+		out, err = c.executeIn(g, inputs, s.Threads)
+	}
 	if err != nil {
 		return err
 	}
@@ -155,6 +166,33 @@ func execute(ctx context.Context, g *ir.Graph, inputs []*tensor.Tensor, threads 
 	out := make([]*tensor.Tensor, len(sp.Outputs))
 	for i := range out {
 		out[i] = p.Output(i).Clone()
+	}
+	return out, nil
+}
+
+// executeIn runs the file in the chosen library.
+func (c *runCmd) executeIn(g *ir.Graph, inputs []*tensor.Tensor, threads int) ([]*tensor.Tensor, error) {
+	f, err := c.open(c.Model, threads, runtimes.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	feed := map[string]*tensor.Tensor{}
+	for i, v := range g.Inputs {
+		feed[v.Name] = inputs[i]
+	}
+	got, err := f.Run(feed)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*tensor.Tensor, len(g.Outputs))
+	for i, v := range g.Outputs {
+		if out[i] = got[v.Name]; out[i] == nil && i < len(f.Outputs()) {
+			out[i] = got[f.Outputs()[i].Name] // libraries may rename outputs
+		}
+		if out[i] == nil {
+			return nil, fmt.Errorf("%s gives no output %q", c.Runtime, v.Name)
+		}
 	}
 	return out, nil
 }

@@ -57,6 +57,10 @@ func (l Library) Find(explicit string) (string, error) {
 	return "", fmt.Errorf("%s: %w in %s; name the file in %s", l.Name, ErrNoLibrary, strings.Join(folders, ", "), l.Env)
 }
 
+// Places returns the folders that are searched, in order, glob patterns among
+// them.
+func (l Library) Places() []string { return l.folders() }
+
 func (l Library) folders() []string {
 	var out []string
 	if venv := os.Getenv("VIRTUAL_ENV"); venv != "" {

@@ -34,6 +34,10 @@ func OpenBytes(model []byte, opt runtimes.Options) (*runtimes.Session, error) {
 	return s, nil
 }
 
+// Version loads the library, the one that is found if no file is named, and
+// returns what it says its version is.
+func Version(library string) (string, error) { return libraryVersion(library) }
+
 // Library says where OpenVINO is found.
 func Library() runtimes.Library {
 	return runtimes.Library{

@@ -27,6 +27,15 @@ type session struct {
 	profiling               bool
 }
 
+// libraryVersion loads the library and asks it.
+func libraryVersion(file string) (string, error) {
+	a, err := loadAPI(file)
+	if err != nil {
+		return "", err
+	}
+	return a.version, nil
+}
+
 func open(path string, model []byte, opt runtimes.Options) (*runtimes.Session, error) {
 	a, err := loadAPI(opt.Library)
 	if err != nil {
