@@ -86,8 +86,7 @@ func checkImageFile(path string) error {
 }
 
 // decodeImage decodes a JPEG or PNG file to three channels. Transparency is
-// dropped, not blended. Colours follow package image/jpeg, which repeats
-// subsampled chroma where libjpeg interpolates it.
+// dropped, not blended.
 func decodeImage(b []byte, dst *Image) error {
 	format, err := sniff(b)
 	if err != nil {
@@ -112,14 +111,13 @@ func toRGB(m image.Image, dst *Image) {
 	r := m.Bounds()
 	w, h := r.Dx(), r.Dy()
 	pix := dst.SetBytes(h, w, 3)
+	if m, ok := m.(*image.YCbCr); ok {
+		rgbOfYCbCr(m, pix)
+		return
+	}
 	for y := range h {
 		row := pix[y*w*3:][:w*3]
 		switch m := m.(type) {
-		case *image.YCbCr:
-			for x := range w {
-				i, j := m.YOffset(r.Min.X+x, r.Min.Y+y), m.COffset(r.Min.X+x, r.Min.Y+y)
-				row[3*x], row[3*x+1], row[3*x+2] = color.YCbCrToRGB(m.Y[i], m.Cb[j], m.Cr[j])
-			}
 		case *image.Gray:
 			for x, v := range m.Pix[m.PixOffset(r.Min.X, r.Min.Y+y):][:w] {
 				row[3*x], row[3*x+1], row[3*x+2] = v, v, v

@@ -13,7 +13,12 @@ import (
 // pillow returns the arrays of testdata/pillow.npz, made by testdata/pillow.py.
 func pillow(t *testing.T) map[string]*tensor.Tensor {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", "pillow.npz"))
+	return npzOf(t, "pillow.npz")
+}
+
+func npzOf(t *testing.T, name string) map[string]*tensor.Tensor {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
