@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // The methods in this file change a graph in place. They are the primitives of
@@ -41,6 +43,22 @@ func (g *Graph) ReplaceUses(old, v *Value, keep ...*Node) {
 			g.Assigns[i].Src = v
 		}
 	}
+}
+
+// SetData gives a stored value another tensor, which may have another shape; the
+// types of results are inferred again by [Graph.Infer].
+func (g *Graph) SetData(v *Value, t *tensor.Tensor) {
+	if !v.IsStored() {
+		panic(fmt.Sprintf("ir: %q stores nothing", v.Name))
+	}
+	v.Data, v.Type = t, TypeOf(t)
+	v.Content = nil
+}
+
+// AddInputTo appends v to the inputs of n.
+func (g *Graph) AddInputTo(n *Node, v *Value) {
+	n.In = append(n.In, nil)
+	g.SetInput(n, len(n.In)-1, v)
 }
 
 // SetOp gives a node another operator with the same outputs; types are

@@ -66,7 +66,36 @@ type (
 		Op
 		Weights(n *Node) WeightPorts
 	}
+
+	// AxisMapper says which entries along the axes of a node's values can only
+	// be removed together: channels of an addition's operands, a filter and its
+	// bias. Without this facet no axis that meets the operator loses an entry.
+	AxisMapper interface {
+		Op
+		MapAxes(n *Node, m AxisMap)
+	}
+
+	// AxisCutter is for operators whose attributes or constant inputs count
+	// entries. kept returns the sorted entries of an axis, in its old numbering,
+	// that stay, or nil if all do. The result replaces operator and inputs; inputs
+	// that stay the same are returned as they are. Types in n are the old ones.
+	AxisCutter interface {
+		AxisMapper
+		CutAxes(b *Builder, n *Node, kept func(v *Value, axis int) []int) (Op, []*Value)
+	}
 )
+
+// AxisMap takes what an [AxisMapper] says. Axes and entries count from 0.
+type AxisMap interface {
+	// Tie: entry i along axis a of v and entry j along axis b of w stay or go
+	// together.
+	Tie(v *Value, a, i int, w *Value, b, j int)
+	// Fix: all entries along axis a of v stay, and why.
+	Fix(v *Value, a int, why string)
+	// Fixed reports whether some entry along axis a of v is known to stay, from
+	// what nodes before this one said.
+	Fixed(v *Value, a int) bool
+}
 
 // Cost is the arithmetic of one node. 1 MAC = 2 FLOPs.
 type Cost struct {

@@ -23,6 +23,7 @@ var (
 	_ ir.Evaluator      = LeakyRelu{}
 	_ ir.Differentiable = LeakyRelu{}
 	_ ir.Costed         = LeakyRelu{}
+	_ ir.AxisMapper     = LeakyRelu{}
 	_ ir.QuantTraited   = LeakyRelu{}
 )
 
@@ -40,6 +41,9 @@ func (l LeakyRelu) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 func (l LeakyRelu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(b.Op(LeakyReluGrad{Alpha: l.Alpha}, n.Name+"/grad", n.In[0], dOut[0]), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (LeakyRelu) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (LeakyRelu) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
@@ -90,6 +94,7 @@ var (
 	_ ir.Evaluator      = PRelu{}
 	_ ir.Differentiable = PRelu{}
 	_ ir.Costed         = PRelu{}
+	_ ir.AxisMapper     = PRelu{}
 	_ ir.QuantTraited   = PRelu{}
 	_ ir.Weighted       = PRelu{}
 )
@@ -139,6 +144,9 @@ func (PRelu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*
 
 func (PRelu) Cost(n *ir.Node) ir.Cost { return elementOps(n, 2) }
 
+// MapAxes implements [ir.AxisMapper].
+func (PRelu) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 func (PRelu) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
 // Weights: the slope, one per channel; nothing contracts over it.
@@ -161,6 +169,7 @@ var (
 	_ ir.Evaluator      = Elu{}
 	_ ir.Differentiable = Elu{}
 	_ ir.Costed         = Elu{}
+	_ ir.AxisMapper     = Elu{}
 	_ ir.QuantTraited   = Elu{}
 )
 
@@ -180,6 +189,9 @@ func (o Elu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.
 	slope := c.shift(y, float64(o.Alpha)) // α·eˣ = y + α
 	return first(c.where(c.less(x, c.num(x, 0)), c.mul(dy, slope), dy), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Elu) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (Elu) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
@@ -209,6 +221,7 @@ var (
 	_ ir.Evaluator      = Selu{}
 	_ ir.Differentiable = Selu{}
 	_ ir.Costed         = Selu{}
+	_ ir.AxisMapper     = Selu{}
 	_ ir.QuantTraited   = Selu{}
 )
 
@@ -228,6 +241,9 @@ func (o Selu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir
 	slope := c.shift(y, float64(o.Gamma)*float64(o.Alpha))
 	return first(c.where(c.greater(x, c.num(x, 0)), c.scale(dy, float64(o.Gamma)), c.mul(dy, slope)), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Selu) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (Selu) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
@@ -256,6 +272,7 @@ var (
 	_ ir.Evaluator      = Celu{}
 	_ ir.Differentiable = Celu{}
 	_ ir.Costed         = Celu{}
+	_ ir.AxisMapper     = Celu{}
 )
 
 func (Celu) Kind() string { return "Celu" }
@@ -270,6 +287,9 @@ func (o Celu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir
 	slope := c.shift(c.scale(y, 1/float64(o.Alpha)), 1) // e^(x/α) = y/α + 1
 	return first(c.where(c.less(x, c.num(x, 0)), c.mul(dy, slope), dy), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Celu) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func decodeCelu(d *Decoder) ir.Op {
 	o := Celu{Alpha: d.Float("alpha", 1)}
@@ -299,6 +319,7 @@ var (
 	_ ir.Evaluator      = ThresholdedRelu{}
 	_ ir.Differentiable = ThresholdedRelu{}
 	_ ir.Costed         = ThresholdedRelu{}
+	_ ir.AxisMapper     = ThresholdedRelu{}
 )
 
 func (ThresholdedRelu) Kind() string { return "ThresholdedRelu" }
@@ -316,6 +337,9 @@ func (o ThresholdedRelu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []b
 	c, x, dy := gradCalc(b, n), n.In[0], dOut[0]
 	return first(c.where(c.greater(x, c.num(x, float64(o.Alpha))), dy, c.num(x, 0)), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (ThresholdedRelu) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func decodeThresholdedRelu(d *Decoder) ir.Op { return ThresholdedRelu{Alpha: d.Float("alpha", 1)} }
 
@@ -340,6 +364,7 @@ var (
 	_ ir.Evaluator      = Shrink{}
 	_ ir.Differentiable = Shrink{}
 	_ ir.Costed         = Shrink{}
+	_ ir.AxisMapper     = Shrink{}
 )
 
 func (Shrink) Kind() string { return "Shrink" }
@@ -361,6 +386,9 @@ func (o Shrink) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*
 	c, x, dy := gradCalc(b, n), n.In[0], dOut[0]
 	return first(c.where(c.greater(c.op(Abs{}, x), c.num(x, float64(o.Lambda))), dy, c.num(x, 0)), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Shrink) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func decodeShrink(d *Decoder) ir.Op {
 	return Shrink{Bias: d.Float("bias", 0), Lambda: d.Float("lambd", 0.5)}

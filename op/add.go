@@ -20,6 +20,9 @@ func (arithmetic) Infer(in []*ir.Value) ([]ir.Type, error) {
 
 func (arithmetic) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
 
+// MapAxes implements [ir.AxisMapper].
+func (arithmetic) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 func (arithmetic) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
 // Add is y = a + b with NumPy broadcasting, for numbers.
@@ -35,6 +38,7 @@ var (
 	_ ir.Differentiable = Add{}
 	_ ir.DimsEvaluator  = Add{}
 	_ ir.Costed         = Add{}
+	_ ir.AxisMapper     = Add{}
 	_ ir.QuantTraited   = Add{}
 )
 
@@ -71,6 +75,7 @@ var (
 	_ ir.Differentiable = Sub{}
 	_ ir.DimsEvaluator  = Sub{}
 	_ ir.Costed         = Sub{}
+	_ ir.AxisMapper     = Sub{}
 	_ ir.QuantTraited   = Sub{}
 )
 

@@ -30,6 +30,7 @@ var (
 	_ ir.Evaluator      = BatchNormalization{}
 	_ ir.Differentiable = BatchNormalization{}
 	_ ir.Costed         = BatchNormalization{}
+	_ ir.AxisMapper     = BatchNormalization{}
 	_ ir.QuantTraited   = BatchNormalization{}
 	_ ir.Weighted       = BatchNormalization{}
 )
@@ -186,6 +187,9 @@ func (bn BatchNormalization) Cost(n *ir.Node) ir.Cost {
 	}
 	return elementOps(n, 2)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (BatchNormalization) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
 
 // QuantTrait: quantizers neither pass nor precede it; patterns fuse it with the
 // convolution before it.

@@ -41,6 +41,7 @@ var (
 	_ ir.Differentiable = Cast{}
 	_ ir.DimsEvaluator  = Cast{}
 	_ ir.Costed         = Cast{}
+	_ ir.AxisMapper     = Cast{}
 )
 
 func (Cast) Kind() string { return "Cast" }
@@ -109,6 +110,9 @@ func castGrad(b *ir.Builder, n *ir.Node, dy *ir.Value) ([]*ir.Value, error) {
 
 func (Cast) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
 
+// MapAxes implements [ir.AxisMapper].
+func (Cast) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 func decodeCast(d *Decoder) ir.Op {
 	d.Ignore("saturate", "round_mode") // float8 only
 	to, err := TypeOfCode(d.Int("to", 0))
@@ -133,6 +137,7 @@ var (
 	_ ir.Differentiable = CastLike{}
 	_ ir.DimsEvaluator  = CastLike{}
 	_ ir.Costed         = CastLike{}
+	_ ir.AxisMapper     = CastLike{}
 )
 
 func (CastLike) Kind() string { return "CastLike" }
@@ -157,6 +162,9 @@ func (CastLike) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*
 }
 
 func (CastLike) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
+
+// MapAxes implements [ir.AxisMapper].
+func (CastLike) MapAxes(n *ir.Node, m ir.AxisMap) { sameAxes(n, m, "") }
 
 func decodeCastLike(d *Decoder) ir.Op {
 	d.Ignore("saturate", "round_mode")

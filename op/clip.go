@@ -21,6 +21,7 @@ var (
 	_ ir.Evaluator      = Clip{}
 	_ ir.Differentiable = Clip{}
 	_ ir.Costed         = Clip{}
+	_ ir.AxisMapper     = Clip{}
 )
 
 func (Clip) Kind() string { return "Clip" }
@@ -116,6 +117,9 @@ func (Clip) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*i
 	}
 	return grads, nil
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Clip) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func decodeClip(d *Decoder) ir.Op {
 	if d.Opset >= 11 {

@@ -24,6 +24,9 @@ func (comparison) Infer(in []*ir.Value) ([]ir.Type, error) {
 
 func (comparison) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
 
+// MapAxes implements [ir.AxisMapper].
+func (comparison) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 // order is the outcome of a comparison; unordered is a NaN's.
 type order int
 
@@ -89,8 +92,9 @@ func compareTensors(in []*tensor.Tensor, accept func(order) bool) ([]*tensor.Ten
 type Equal struct{ comparison }
 
 var (
-	_ ir.Evaluator = Equal{}
-	_ ir.Costed    = Equal{}
+	_ ir.Evaluator  = Equal{}
+	_ ir.Costed     = Equal{}
+	_ ir.AxisMapper = Equal{}
 )
 
 func (Equal) Kind() string { return "Equal" }
@@ -108,8 +112,9 @@ func (Equal) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 type Greater struct{ comparison }
 
 var (
-	_ ir.Evaluator = Greater{}
-	_ ir.Costed    = Greater{}
+	_ ir.Evaluator  = Greater{}
+	_ ir.Costed     = Greater{}
+	_ ir.AxisMapper = Greater{}
 )
 
 func (Greater) Kind() string { return "Greater" }
@@ -127,8 +132,9 @@ func (Greater) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 type GreaterOrEqual struct{ comparison }
 
 var (
-	_ ir.Evaluator = GreaterOrEqual{}
-	_ ir.Costed    = GreaterOrEqual{}
+	_ ir.Evaluator  = GreaterOrEqual{}
+	_ ir.Costed     = GreaterOrEqual{}
+	_ ir.AxisMapper = GreaterOrEqual{}
 )
 
 func (GreaterOrEqual) Kind() string { return "GreaterOrEqual" }
@@ -146,8 +152,9 @@ func (GreaterOrEqual) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 type Less struct{ comparison }
 
 var (
-	_ ir.Evaluator = Less{}
-	_ ir.Costed    = Less{}
+	_ ir.Evaluator  = Less{}
+	_ ir.Costed     = Less{}
+	_ ir.AxisMapper = Less{}
 )
 
 func (Less) Kind() string { return "Less" }
@@ -165,8 +172,9 @@ func (Less) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 type LessOrEqual struct{ comparison }
 
 var (
-	_ ir.Evaluator = LessOrEqual{}
-	_ ir.Costed    = LessOrEqual{}
+	_ ir.Evaluator  = LessOrEqual{}
+	_ ir.Costed     = LessOrEqual{}
+	_ ir.AxisMapper = LessOrEqual{}
 )
 
 func (LessOrEqual) Kind() string { return "LessOrEqual" }

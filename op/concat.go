@@ -20,6 +20,7 @@ var (
 	_ ir.Evaluator      = Concat{}
 	_ ir.Differentiable = Concat{}
 	_ ir.DimsEvaluator  = Concat{}
+	_ ir.AxisMapper     = Concat{}
 	_ ir.QuantTraited   = Concat{}
 )
 
@@ -127,6 +128,33 @@ func (c Concat) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) (
 		at += l
 	}
 	return grads, nil
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (c Concat) MapAxes(n *ir.Node, m ir.AxisMap) {
+	y := n.Out[0]
+	axis, err := tensor.Axis(c.Axis, y.Type.Rank())
+	if err != nil {
+		return
+	}
+	at := 0
+	for _, x := range n.In {
+		for a := range x.Type.Rank() {
+			if a != axis {
+				tieAxes(m, x, a, y, a)
+			}
+		}
+		k, known := x.Type.Dims[axis].Known()
+		if _, all := y.Type.Dims[axis].Known(); !known || !all {
+			m.Fix(x, axis, axisUnknown)
+			m.Fix(y, axis, axisUnknown)
+			continue
+		}
+		for i := range k {
+			m.Tie(x, axis, i, y, axis, at+i)
+		}
+		at += k
+	}
 }
 
 func (Concat) QuantTrait() ir.QuantTrait { return ir.QuantConcat }

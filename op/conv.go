@@ -23,6 +23,7 @@ var ( // what Conv can do; a missing line is a decision, not an oversight
 	_ ir.Evaluator      = Conv{}
 	_ ir.Differentiable = Conv{}
 	_ ir.Costed         = Conv{}
+	_ ir.AxisCutter     = Conv{}
 	_ ir.QuantTraited   = Conv{}
 	_ ir.Weighted       = Conv{}
 )
@@ -135,6 +136,18 @@ func (c Conv) Cost(n *ir.Node) ir.Cost {
 	w, y := n.In[1].Type.MustShape(), n.Out[0].Type.MustShape()
 	macs := int64(y.Numel()) * int64(w[1:].Numel())
 	return ir.Cost{MACs: macs}
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (c Conv) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, w, y := n.In[0], n.In[1], n.Out[0]
+	groupAxes(m, x, w, y, present(n.In, 2), c.Groups(), 0, 1)
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (c Conv) CutAxes(_ *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	c.Group = cutGroups(n, c.Groups(), kept)
+	return c, n.In
 }
 
 func (Conv) QuantTrait() ir.QuantTrait { return ir.QuantInputs }

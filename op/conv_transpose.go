@@ -25,6 +25,7 @@ var (
 	_ ir.Evaluator      = ConvTranspose{}
 	_ ir.Differentiable = ConvTranspose{}
 	_ ir.Costed         = ConvTranspose{}
+	_ ir.AxisCutter     = ConvTranspose{}
 	_ ir.QuantTraited   = ConvTranspose{}
 	_ ir.Weighted       = ConvTranspose{}
 )
@@ -201,6 +202,18 @@ func (c ConvTranspose) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []
 func (c ConvTranspose) Cost(n *ir.Node) ir.Cost {
 	x, w := n.In[0].Type.MustShape(), n.In[1].Type.MustShape()
 	return ir.Cost{MACs: int64(x.Numel()) * int64(w[1:].Numel())}
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (c ConvTranspose) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, w, y := n.In[0], n.In[1], n.Out[0]
+	groupAxes(m, x, w, y, present(n.In, 2), c.Groups(), 1, 0)
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (c ConvTranspose) CutAxes(_ *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	c.Group = cutGroups(n, c.Groups(), kept)
+	return c, n.In
 }
 
 func (ConvTranspose) QuantTrait() ir.QuantTrait { return ir.QuantInputs }

@@ -23,6 +23,7 @@ type DepthToSpace struct {
 var (
 	_ ir.Evaluator      = DepthToSpace{}
 	_ ir.Differentiable = DepthToSpace{}
+	_ ir.AxisMapper     = DepthToSpace{}
 	_ ir.QuantTraited   = DepthToSpace{}
 )
 
@@ -97,6 +98,27 @@ func (o DepthToSpace) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool
 	return first(reshapeTo(b, name, b.Op(Transpose{Perm: inv}, name, g), n.In[0].Type), n)
 }
 
+// MapAxes implements [ir.AxisMapper].
+func (d DepthToSpace) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, y := n.In[0], n.Out[0]
+	tieAxes(m, x, 0, y, 0)
+	fixFrom(m, x, 2, axisSpatial)
+	fixFrom(m, y, 2, axisSpatial)
+	total, known := x.Type.Dims[1].Known()
+	if !known {
+		return
+	}
+	block := d.BlockSize * d.BlockSize
+	c := total / block
+	for i := range total {
+		j := i % c
+		if d.CRD {
+			j = i / block
+		}
+		m.Tie(x, 1, i, y, 1, j)
+	}
+}
+
 func (DepthToSpace) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 
 func decodeDepthToSpace(d *Decoder) ir.Op {
@@ -131,6 +153,7 @@ type SpaceToDepth struct{ BlockSize int }
 var (
 	_ ir.Evaluator      = SpaceToDepth{}
 	_ ir.Differentiable = SpaceToDepth{}
+	_ ir.AxisMapper     = SpaceToDepth{}
 	_ ir.QuantTraited   = SpaceToDepth{}
 )
 
@@ -169,6 +192,21 @@ func (o SpaceToDepth) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 
 func (o SpaceToDepth) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(b.Op(DepthToSpace{BlockSize: o.BlockSize}, n.Name+"/grad", dOut[0]), n)
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (d SpaceToDepth) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, y := n.In[0], n.Out[0]
+	tieAxes(m, x, 0, y, 0)
+	fixFrom(m, x, 2, axisSpatial)
+	fixFrom(m, y, 2, axisSpatial)
+	c, known := x.Type.Dims[1].Known()
+	if !known {
+		return
+	}
+	for i := range c * d.BlockSize * d.BlockSize {
+		m.Tie(x, 1, i%c, y, 1, i)
+	}
 }
 
 func (SpaceToDepth) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

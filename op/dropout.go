@@ -24,6 +24,7 @@ var (
 	_ ir.Evaluator      = Dropout{}
 	_ ir.Differentiable = Dropout{}
 	_ ir.Costed         = Dropout{}
+	_ ir.AxisMapper     = Dropout{}
 	_ ir.QuantTraited   = Dropout{}
 )
 
@@ -120,6 +121,9 @@ func (d Dropout) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) 
 }
 
 func (Dropout) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
+
+// MapAxes implements [ir.AxisMapper].
+func (Dropout) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (Dropout) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 

@@ -24,6 +24,7 @@ var (
 	_ ir.Evaluator      = Einsum{}
 	_ ir.Differentiable = Einsum{}
 	_ ir.Costed         = Einsum{}
+	_ ir.AxisMapper     = Einsum{}
 )
 
 func (Einsum) Kind() string { return "Einsum" }
@@ -302,6 +303,35 @@ func (o Einsum) Cost(n *ir.Node) ir.Cost {
 		macs *= max(1, s)
 	}
 	return ir.Cost{MACs: macs}
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (o Einsum) MapAxes(n *ir.Node, m ir.AxisMap) {
+	ranks := make([]int, len(n.In))
+	for i, v := range n.In {
+		ranks[i] = v.Type.Rank()
+	}
+	e, err := o.parse(ranks)
+	if err != nil {
+		return
+	}
+	seen := map[byte]follow{}
+	for a, l := range e.out {
+		seen[l] = follow{n.Out[0], a}
+	}
+	for i, v := range n.In {
+		for a, l := range e.in[i] {
+			f, ok := seen[l]
+			if !ok {
+				seen[l] = follow{v, a}
+				continue
+			}
+			tieAxes(m, f.v, f.axis, v, a)
+			if f.v != n.Out[0] {
+				fixSums(m, f.v, f.axis, v, a)
+			}
+		}
+	}
 }
 
 func decodeEinsum(d *Decoder) ir.Op { return Einsum{d.Str("equation", "")} }

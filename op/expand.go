@@ -3,6 +3,7 @@ package op
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -21,6 +22,7 @@ var (
 	_ ir.Evaluator      = Expand{}
 	_ ir.Differentiable = Expand{}
 	_ ir.DimsEvaluator  = Expand{}
+	_ ir.AxisCutter     = Expand{}
 	_ ir.QuantTraited   = Expand{}
 )
 
@@ -81,6 +83,34 @@ func (Expand) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir
 	return first(sumTo(b, n.Name+"/grad", dOut[0], n.In[0].Type), n)
 }
 
+// MapAxes implements [ir.AxisMapper].
+func (Expand) MapAxes(n *ir.Node, m ir.AxisMap) {
+	elementAxes(&ir.Node{In: n.In[:1], Out: n.Out}, m)
+	if _, ok := n.In[1].ConstInts(); !ok {
+		for a := range n.Out[0].Type.Rank() {
+			if _, known := n.Out[0].Type.Dims[a].Known(); known {
+				m.Fix(n.Out[0], a, "the shape it gets is computed")
+			}
+		}
+	}
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (e Expand) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	y := n.Out[0]
+	shape, ok := n.In[1].ConstInts()
+	if !ok {
+		return e, n.In
+	}
+	shape = slices.Clone(shape)
+	for i := range shape {
+		if k := kept(y, y.Type.Rank()-len(shape)+i); k != nil && shape[i] != 1 {
+			shape[i] = len(k)
+		}
+	}
+	return e, []*ir.Value{n.In[0], b.ConstInts(n.Name+"/shape", shape...)}
+}
+
 func (Expand) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 
 // Tile repeats x along every axis.
@@ -94,6 +124,7 @@ type Tile struct{}
 var (
 	_ ir.Evaluator      = Tile{}
 	_ ir.Differentiable = Tile{}
+	_ ir.AxisMapper     = Tile{}
 	_ ir.QuantTraited   = Tile{}
 )
 
@@ -170,6 +201,22 @@ func (Tile) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.V
 		return first(g, n)
 	}
 	return first(b.Op(ReduceSum{}, name, g, b.ConstInts(name+"/axes", axes...)), n)
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (Tile) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, y := n.In[0], n.Out[0]
+	for a := range x.Type.Rank() {
+		k, known := x.Type.Dims[a].Known()
+		l, all := y.Type.Dims[a].Known()
+		if !known || !all {
+			tieAxes(m, x, a, y, a)
+			continue
+		}
+		for j := range l {
+			m.Tie(x, a, j%k, y, a, j)
+		}
+	}
 }
 
 func (Tile) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

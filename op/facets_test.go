@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // disappeared, usually by a method with a slightly wrong signature.
 func TestFacets(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# operator (domain, lowest opset): eval, grad or nograd, dims, cost, quant trait, weights, encode\n")
+	b.WriteString("# operator (domain, lowest opset): eval, grad or nograd, dims, cost, axes, cut, quant trait, weights, encode\n")
 	traits := map[ir.QuantTrait]string{ir.QuantFloat: "float", ir.QuantAgnostic: "agnostic", ir.QuantInputs: "inputs", ir.QuantConcat: "concat"}
 	var lines []string
 	for _, d := range op.All() {
@@ -49,6 +49,10 @@ func TestFacets(t *testing.T) {
 		add(ok, "dims")
 		_, ok = d.Op.(ir.Costed)
 		add(ok, "cost")
+		_, ok = d.Op.(ir.AxisMapper)
+		add(ok, "axes")
+		_, ok = d.Op.(ir.AxisCutter)
+		add(ok, "cut")
 		if q, ok := d.Op.(ir.QuantTraited); ok {
 			add(true, "quant="+traits[q.QuantTrait()])
 		}

@@ -142,6 +142,7 @@ var (
 	_ ir.Evaluator      = FakeQuantizeSymmetric{}
 	_ ir.Differentiable = FakeQuantizeSymmetric{}
 	_ ir.Costed         = FakeQuantizeSymmetric{}
+	_ ir.AxisMapper     = FakeQuantizeSymmetric{}
 )
 
 func (FakeQuantizeSymmetric) Kind() string { return "FakeQuantizeSymmetric" }
@@ -247,6 +248,9 @@ func wanted(g []*ir.Value, need []bool) []*ir.Value {
 }
 
 func (FakeQuantizeSymmetric) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
+
+// MapAxes implements [ir.AxisMapper].
+func (q FakeQuantizeSymmetric) MapAxes(n *ir.Node, m ir.AxisMap) { quantizerAxes(n, m, q.Axis) }
 
 // FakeQuantizeSymmetricGrad is the straight-through gradient of
 // [FakeQuantizeSymmetric], whose fields it has. With q the quantized x:

@@ -40,6 +40,7 @@ var (
 	_ ir.Evaluator      = FakeQuantizeAsymmetric{}
 	_ ir.Differentiable = FakeQuantizeAsymmetric{}
 	_ ir.Costed         = FakeQuantizeAsymmetric{}
+	_ ir.AxisMapper     = FakeQuantizeAsymmetric{}
 )
 
 func (FakeQuantizeAsymmetric) Kind() string { return "FakeQuantizeAsymmetric" }
@@ -136,6 +137,9 @@ func (q FakeQuantizeAsymmetric) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value
 }
 
 func (FakeQuantizeAsymmetric) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
+
+// MapAxes implements [ir.AxisMapper].
+func (q FakeQuantizeAsymmetric) MapAxes(n *ir.Node, m ir.AxisMap) { quantizerAxes(n, m, q.Axis) }
 
 // FakeQuantizeAsymmetricGrad is the straight-through gradient of
 // [FakeQuantizeAsymmetric], whose fields it has. With q the quantized x and low

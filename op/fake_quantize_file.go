@@ -32,6 +32,7 @@ var (
 	_ ir.Evaluator      = FakeQuantize{}
 	_ ir.Differentiable = FakeQuantize{}
 	_ ir.Costed         = FakeQuantize{}
+	_ ir.AxisMapper     = FakeQuantize{}
 )
 
 func (FakeQuantize) Kind() string { return "FakeQuantize" }
@@ -112,6 +113,9 @@ func (q FakeQuantize) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []b
 }
 
 func (FakeQuantize) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
+
+// MapAxes implements [ir.AxisMapper].
+func (FakeQuantize) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func decodeFakeQuantize(d *Decoder) ir.Op {
 	if !d.Has("levels") {

@@ -22,6 +22,7 @@ var (
 	_ ir.Evaluator      = Gather{}
 	_ ir.Differentiable = Gather{}
 	_ ir.DimsEvaluator  = Gather{}
+	_ ir.AxisCutter     = Gather{}
 	_ ir.QuantTraited   = Gather{}
 	_ ir.Weighted       = Gather{}
 )
@@ -125,6 +126,62 @@ func (g Gather) EvalDims(in []*ir.Value) ([]ir.Dim, bool) {
 
 func (g Gather) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(b.Op(GatherGrad{Axis: g.Axis, Shape: n.In[0].Type.MustShape()}, n.Name+"/grad", dOut[0], n.In[1]), n)
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (g Gather) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, y := n.In[0], n.Out[0]
+	axis, err := tensor.Axis(g.Axis, x.Type.Rank())
+	if err != nil {
+		return
+	}
+	more := n.In[1].Type.Rank() - 1
+	for a := range x.Type.Rank() {
+		switch {
+		case a < axis:
+			tieAxes(m, x, a, y, a)
+		case a > axis:
+			tieAxes(m, x, a, y, a+more)
+		}
+	}
+	idx, ok := n.In[1].ConstInts()
+	k, known := x.Type.Dims[axis].Known()
+	if !ok || !known || more != 0 {
+		m.Fix(x, axis, "entries are chosen by index")
+		for i := range more + 1 {
+			m.Fix(y, axis+i, "entries are chosen by index")
+			tieAxes(m, n.In[1], i, y, axis+i)
+		}
+		return
+	}
+	for j, i := range idx {
+		if i, err := index(i, k); err == nil {
+			m.Tie(x, axis, i, y, axis, j)
+		}
+	}
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (g Gather) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	x, y := n.In[0], n.Out[0]
+	axis, _ := tensor.Axis(g.Axis, x.Type.Rank())
+	k := kept(x, axis)
+	if k == nil {
+		return g, n.In
+	}
+	idx, _ := n.In[1].ConstInts()
+	rows := kept(y, axis)
+	if rows == nil {
+		for j := range idx {
+			rows = append(rows, j)
+		}
+	}
+	var out []int
+	for _, j := range rows {
+		i, _ := index(idx[j], x.Type.Dims[axis].N)
+		out = append(out, countBelow(k, i))
+	}
+	return g, []*ir.Value{x, b.ConstInts(n.Name+"/indices", out...)}
 }
 
 func (Gather) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

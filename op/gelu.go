@@ -25,6 +25,7 @@ var (
 	_ ir.Evaluator      = Gelu{}
 	_ ir.Differentiable = Gelu{}
 	_ ir.Costed         = Gelu{}
+	_ ir.AxisMapper     = Gelu{}
 	_ ir.QuantTraited   = Gelu{}
 )
 
@@ -47,6 +48,9 @@ func (o Gelu) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 func (o Gelu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(b.Op(GeluGrad{Tanh: o.Tanh}, n.Name+"/grad", n.In[0], dOut[0]), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Gelu) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (Gelu) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
@@ -137,6 +141,7 @@ var (
 	_ ir.Evaluator      = Swish{}
 	_ ir.Differentiable = Swish{}
 	_ ir.Costed         = Swish{}
+	_ ir.AxisMapper     = Swish{}
 	_ ir.QuantTraited   = Swish{}
 )
 
@@ -149,6 +154,9 @@ func (o Swish) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 func (o Swish) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(b.Op(SwishGrad{Alpha: o.Alpha}, n.Name+"/grad", n.In[0], dOut[0]), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Swish) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (Swish) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
@@ -211,6 +219,7 @@ var (
 	_ ir.Evaluator      = Mish{}
 	_ ir.Differentiable = Mish{}
 	_ ir.Costed         = Mish{}
+	_ ir.AxisMapper     = Mish{}
 	_ ir.QuantTraited   = Mish{}
 )
 

@@ -24,6 +24,7 @@ var (
 	_ ir.Evaluator      = Gemm{}
 	_ ir.Differentiable = Gemm{}
 	_ ir.Costed         = Gemm{}
+	_ ir.AxisMapper     = Gemm{}
 	_ ir.QuantTraited   = Gemm{}
 	_ ir.Weighted       = Gemm{}
 )
@@ -210,6 +211,29 @@ func (g Gemm) Cost(n *ir.Node) ir.Cost {
 		k = a[0]
 	}
 	return ir.Cost{MACs: int64(y.Numel()) * int64(k)}
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (g Gemm) MapAxes(n *ir.Node, m ir.AxisMap) {
+	a, w, y := n.In[0], n.In[1], n.Out[0]
+	row, sum := 0, 1
+	if g.TransA {
+		row, sum = 1, 0
+	}
+	in, out := 0, 1
+	if g.TransB {
+		in, out = 1, 0
+	}
+	tieAxes(m, a, row, y, 0)
+	tieAxes(m, a, sum, w, in)
+	tieAxes(m, w, out, y, 1)
+	if c := n.Input(2); c != nil {
+		off := 2 - c.Type.Rank()
+		for i := range c.Type.Rank() {
+			tieAxes(m, c, i, y, i+off)
+		}
+	}
+	fixSums(m, a, sum, w, in)
 }
 
 func (Gemm) QuantTrait() ir.QuantTrait { return ir.QuantInputs }

@@ -20,6 +20,7 @@ var (
 	_ ir.Evaluator      = HardSigmoid{}
 	_ ir.Differentiable = HardSigmoid{}
 	_ ir.Costed         = HardSigmoid{}
+	_ ir.AxisMapper     = HardSigmoid{}
 	_ ir.QuantTraited   = HardSigmoid{}
 )
 
@@ -34,6 +35,9 @@ func (o HardSigmoid) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 func (o HardSigmoid) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(b.Op(HardSigmoidGrad{Alpha: o.Alpha, Beta: o.Beta}, n.Name+"/grad", n.In[0], dOut[0]), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (HardSigmoid) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (HardSigmoid) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
@@ -90,6 +94,7 @@ var (
 	_ ir.Evaluator      = HardSwish{}
 	_ ir.Differentiable = HardSwish{}
 	_ ir.Costed         = HardSwish{}
+	_ ir.AxisMapper     = HardSwish{}
 	_ ir.QuantTraited   = HardSwish{}
 )
 

@@ -17,6 +17,7 @@ var (
 	_ ir.Evaluator      = Identity{}
 	_ ir.Differentiable = Identity{}
 	_ ir.DimsEvaluator  = Identity{}
+	_ ir.AxisMapper     = Identity{}
 	_ ir.QuantTraited   = Identity{}
 )
 
@@ -36,6 +37,9 @@ func (Identity) EvalDims(in []*ir.Value) ([]ir.Dim, bool) { return in[0].ConstDi
 func (Identity) Grad(_ *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(dOut[0], n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Identity) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (Identity) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 

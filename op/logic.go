@@ -17,7 +17,10 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Not.html
 type Not struct{}
 
-var _ ir.Evaluator = Not{}
+var (
+	_ ir.Evaluator  = Not{}
+	_ ir.AxisMapper = Not{}
+)
 
 func (Not) Kind() string { return "Not" }
 
@@ -37,6 +40,9 @@ func (Not) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	return one(tensor.From(out, in[0].Shape()...)), nil
 }
 
+// MapAxes implements [ir.AxisMapper].
+func (Not) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 // logical is what the binary logical operators share.
 type logical struct{}
 
@@ -51,6 +57,9 @@ func (logical) Infer(in []*ir.Value) ([]ir.Type, error) {
 	}
 	return inferBroadcast(in)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (logical) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func zipBools(in []*tensor.Tensor, f func(a, b bool) bool) ([]*tensor.Tensor, error) {
 	shape, err := tensor.Broadcast(in[0].Shape(), in[1].Shape())
@@ -84,6 +93,9 @@ func (bitwise) Infer(in []*ir.Value) ([]ir.Type, error) {
 	return inferBroadcast(in)
 }
 
+// MapAxes implements [ir.AxisMapper].
+func (bitwise) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 func zipInts(in []*tensor.Tensor, f func(a, b int) int) ([]*tensor.Tensor, error) {
 	if !in[0].DType().IsInteger() {
 		return nil, fmt.Errorf("got %v elements, want integers", in[0].DType())
@@ -99,7 +111,10 @@ func zipInts(in []*tensor.Tensor, f func(a, b int) int) ([]*tensor.Tensor, error
 // https://onnx.ai/onnx/operators/onnx__BitwiseNot.html
 type BitwiseNot struct{}
 
-var _ ir.Evaluator = BitwiseNot{}
+var (
+	_ ir.Evaluator  = BitwiseNot{}
+	_ ir.AxisMapper = BitwiseNot{}
+)
 
 func (BitwiseNot) Kind() string { return "BitwiseNot" }
 
@@ -120,6 +135,9 @@ func (BitwiseNot) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	return oneErr(mapNumbers(in[0], nil, func(x int) int { return ^x }))
 }
 
+// MapAxes implements [ir.AxisMapper].
+func (BitwiseNot) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 // BitShift is y = a << b, or a >> b with Right, for unsigned integers.
 //
 //	in  0 a   1 b
@@ -128,7 +146,10 @@ func (BitwiseNot) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 // https://onnx.ai/onnx/operators/onnx__BitShift.html
 type BitShift struct{ Right bool }
 
-var _ ir.Evaluator = BitShift{}
+var (
+	_ ir.Evaluator  = BitShift{}
+	_ ir.AxisMapper = BitShift{}
+)
 
 func (BitShift) Kind() string { return "BitShift" }
 
@@ -148,6 +169,9 @@ func (s BitShift) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		return int(uint64(a) << uint64(b))
 	})
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (BitShift) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func decodeBitShift(d *Decoder) ir.Op {
 	dir := d.Str("direction", "")
@@ -174,7 +198,10 @@ func encodeBitShift(e *Encoder) {
 // https://onnx.ai/onnx/operators/onnx__IsNaN.html
 type IsNaN struct{}
 
-var _ ir.Evaluator = IsNaN{}
+var (
+	_ ir.Evaluator  = IsNaN{}
+	_ ir.AxisMapper = IsNaN{}
+)
 
 func (IsNaN) Kind() string { return "IsNaN" }
 
@@ -184,6 +211,9 @@ func (IsNaN) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	return testFloats(in[0], math.IsNaN)
 }
 
+// MapAxes implements [ir.AxisMapper].
+func (IsNaN) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 // IsInf is y = (x is infinite), elementwise; the flags leave one sign out.
 //
 //	in  0 x
@@ -192,7 +222,10 @@ func (IsNaN) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 // https://onnx.ai/onnx/operators/onnx__IsInf.html
 type IsInf struct{ NoNegative, NoPositive bool }
 
-var _ ir.Evaluator = IsInf{}
+var (
+	_ ir.Evaluator  = IsInf{}
+	_ ir.AxisMapper = IsInf{}
+)
 
 func (IsInf) Kind() string { return "IsInf" }
 
@@ -203,6 +236,9 @@ func (o IsInf) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 		return !o.NoNegative && math.IsInf(x, -1) || !o.NoPositive && math.IsInf(x, 1)
 	})
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (IsInf) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func decodeIsInf(d *Decoder) ir.Op {
 	return IsInf{NoNegative: !d.Bool("detect_negative", true), NoPositive: !d.Bool("detect_positive", true)}
@@ -245,7 +281,10 @@ func testFloats(x *tensor.Tensor, f func(float64) bool) ([]*tensor.Tensor, error
 // https://onnx.ai/onnx/operators/onnx__And.html
 type And struct{ logical }
 
-var _ ir.Evaluator = And{}
+var (
+	_ ir.Evaluator  = And{}
+	_ ir.AxisMapper = And{}
+)
 
 func (And) Kind() string { return "And" }
 
@@ -261,7 +300,10 @@ func (And) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 // https://onnx.ai/onnx/operators/onnx__Or.html
 type Or struct{ logical }
 
-var _ ir.Evaluator = Or{}
+var (
+	_ ir.Evaluator  = Or{}
+	_ ir.AxisMapper = Or{}
+)
 
 func (Or) Kind() string { return "Or" }
 
@@ -277,7 +319,10 @@ func (Or) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 // https://onnx.ai/onnx/operators/onnx__Xor.html
 type Xor struct{ logical }
 
-var _ ir.Evaluator = Xor{}
+var (
+	_ ir.Evaluator  = Xor{}
+	_ ir.AxisMapper = Xor{}
+)
 
 func (Xor) Kind() string { return "Xor" }
 
@@ -293,7 +338,10 @@ func (Xor) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 // https://onnx.ai/onnx/operators/onnx__BitwiseAnd.html
 type BitwiseAnd struct{ bitwise }
 
-var _ ir.Evaluator = BitwiseAnd{}
+var (
+	_ ir.Evaluator  = BitwiseAnd{}
+	_ ir.AxisMapper = BitwiseAnd{}
+)
 
 func (BitwiseAnd) Kind() string { return "BitwiseAnd" }
 
@@ -309,7 +357,10 @@ func (BitwiseAnd) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 // https://onnx.ai/onnx/operators/onnx__BitwiseOr.html
 type BitwiseOr struct{ bitwise }
 
-var _ ir.Evaluator = BitwiseOr{}
+var (
+	_ ir.Evaluator  = BitwiseOr{}
+	_ ir.AxisMapper = BitwiseOr{}
+)
 
 func (BitwiseOr) Kind() string { return "BitwiseOr" }
 
@@ -325,7 +376,10 @@ func (BitwiseOr) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 // https://onnx.ai/onnx/operators/onnx__BitwiseXor.html
 type BitwiseXor struct{ bitwise }
 
-var _ ir.Evaluator = BitwiseXor{}
+var (
+	_ ir.Evaluator  = BitwiseXor{}
+	_ ir.AxisMapper = BitwiseXor{}
+)
 
 func (BitwiseXor) Kind() string { return "BitwiseXor" }
 

@@ -21,6 +21,7 @@ var (
 	_ ir.Evaluator      = MatMul{}
 	_ ir.Differentiable = MatMul{}
 	_ ir.Costed         = MatMul{}
+	_ ir.AxisMapper     = MatMul{}
 	_ ir.QuantTraited   = MatMul{}
 	_ ir.Weighted       = MatMul{}
 )
@@ -219,6 +220,32 @@ func swapLast(b *ir.Builder, name string, v *ir.Value) *ir.Value {
 func (MatMul) Cost(n *ir.Node) ir.Cost {
 	a, y := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
 	return ir.Cost{MACs: int64(y.Numel()) * int64(a[len(a)-1])}
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (MatMul) MapAxes(n *ir.Node, m ir.AxisMap) {
+	a, w, y := n.In[0], n.In[1], n.Out[0]
+	ra, rb, ry := a.Type.Rank(), w.Type.Rank(), y.Type.Rank()
+	sum := max(0, rb-2)
+	tieAxes(m, a, ra-1, w, sum)
+	fixSums(m, a, ra-1, w, sum)
+	at := ry
+	if rb > 1 {
+		at--
+		tieAxes(m, w, rb-1, y, at)
+	}
+	if ra > 1 {
+		at--
+		tieAxes(m, a, ra-2, y, at)
+	}
+	for k := 1; k <= at; k++ { // batch axes, from the last
+		if i := ra - 2 - k; i >= 0 {
+			tieAxes(m, a, i, y, at-k)
+		}
+		if i := rb - 2 - k; i >= 0 {
+			tieAxes(m, w, i, y, at-k)
+		}
+	}
 }
 
 func (MatMul) QuantTrait() ir.QuantTrait { return ir.QuantInputs }

@@ -25,6 +25,9 @@ func (variadic) Infer(in []*ir.Value) ([]ir.Type, error) {
 
 func (variadic) Cost(n *ir.Node) ir.Cost { return elementOps(n, int64(len(n.In))) }
 
+// MapAxes implements [ir.AxisMapper].
+func (variadic) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 // fold combines the operands from left to right. Sums of floats are rounded
 // once, at the end.
 func fold(in []*tensor.Tensor, f func(x, y float64) float64, i func(x, y int) int, u func(x, y uint64) uint64, end func(float64) float64) ([]*tensor.Tensor, error) {
@@ -99,6 +102,7 @@ var (
 	_ ir.Differentiable = Min{}
 	_ ir.DimsEvaluator  = Min{}
 	_ ir.Costed         = Min{}
+	_ ir.AxisMapper     = Min{}
 	_ ir.QuantTraited   = Min{}
 )
 
@@ -130,6 +134,7 @@ var (
 	_ ir.Differentiable = Max{}
 	_ ir.DimsEvaluator  = Max{}
 	_ ir.Costed         = Max{}
+	_ ir.AxisMapper     = Max{}
 	_ ir.QuantTraited   = Max{}
 )
 
@@ -199,6 +204,7 @@ var (
 	_ ir.Evaluator      = Sum{}
 	_ ir.Differentiable = Sum{}
 	_ ir.Costed         = Sum{}
+	_ ir.AxisMapper     = Sum{}
 	_ ir.QuantTraited   = Sum{}
 )
 
@@ -232,6 +238,7 @@ var (
 	_ ir.Evaluator      = Mean{}
 	_ ir.Differentiable = Mean{}
 	_ ir.Costed         = Mean{}
+	_ ir.AxisMapper     = Mean{}
 )
 
 func (Mean) Kind() string { return "Mean" }

@@ -23,6 +23,7 @@ var (
 	_ ir.Differentiable = Mul{}
 	_ ir.DimsEvaluator  = Mul{}
 	_ ir.Costed         = Mul{}
+	_ ir.AxisMapper     = Mul{}
 	_ ir.QuantTraited   = Mul{}
 )
 
@@ -58,6 +59,7 @@ var (
 	_ ir.Differentiable = Div{}
 	_ ir.DimsEvaluator  = Div{}
 	_ ir.Costed         = Div{}
+	_ ir.AxisMapper     = Div{}
 	_ ir.QuantTraited   = Div{}
 )
 

@@ -153,6 +153,7 @@ var (
 	_ ir.Evaluator      = InstanceNormalization{}
 	_ ir.Differentiable = InstanceNormalization{}
 	_ ir.Costed         = InstanceNormalization{}
+	_ ir.AxisMapper     = InstanceNormalization{}
 	_ ir.QuantTraited   = InstanceNormalization{}
 	_ ir.Weighted       = InstanceNormalization{}
 )
@@ -218,6 +219,9 @@ func channelNormGrad(c calc, n *ir.Node, dy *ir.Value, size int, eps float32, ne
 
 func (InstanceNormalization) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
 
+// MapAxes implements [ir.AxisMapper].
+func (InstanceNormalization) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
+
 func (InstanceNormalization) QuantTrait() ir.QuantTrait { return ir.QuantFloat }
 
 func (InstanceNormalization) Weights(*ir.Node) ir.WeightPorts { return scaleBiasPorts }
@@ -253,6 +257,7 @@ var (
 	_ ir.Evaluator      = GroupNormalization{}
 	_ ir.Differentiable = GroupNormalization{}
 	_ ir.Costed         = GroupNormalization{}
+	_ ir.AxisCutter     = GroupNormalization{}
 	_ ir.QuantTraited   = GroupNormalization{}
 	_ ir.Weighted       = GroupNormalization{}
 )
@@ -337,6 +342,22 @@ func (o GroupNormalization) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, ne
 }
 
 func (GroupNormalization) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
+
+// MapAxes implements [ir.AxisMapper].
+func (o GroupNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x := n.In[0]
+	if c, known := x.Type.Dims[1].Known(); known && c == o.Groups {
+		channelAxes(n, m)
+		return
+	}
+	sameAxes(n, m, "channels are normalized in groups", 1)
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (o GroupNormalization) CutAxes(_ *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	o.Groups, _ = keptLen(kept, n.In[0], 1)
+	return o, n.In
+}
 
 func (GroupNormalization) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -25,6 +26,7 @@ var (
 	_ ir.Evaluator      = LayerNormalization{}
 	_ ir.Differentiable = LayerNormalization{}
 	_ ir.Costed         = LayerNormalization{}
+	_ ir.AxisMapper     = LayerNormalization{}
 	_ ir.QuantTraited   = LayerNormalization{}
 	_ ir.Weighted       = LayerNormalization{}
 )
@@ -173,6 +175,25 @@ func layerNormGrad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool, axi
 
 func (LayerNormalization) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
 
+// MapAxes implements [ir.AxisMapper].
+func (o LayerNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x := n.In[0]
+	a, err := tensor.Axis(o.Axis, x.Type.Rank())
+	if err != nil {
+		return
+	}
+	var axes []int
+	for ; a < x.Type.Rank(); a++ {
+		axes = append(axes, a)
+	}
+	sameAxes(n, m, "its entries are normalized together", axes...)
+	for _, v := range append(slices.Clone(n.In[1:]), n.Out[1:]...) {
+		if v != nil {
+			fixFrom(m, v, 0, "it belongs to entries that are normalized together")
+		}
+	}
+}
+
 func (LayerNormalization) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
 func (LayerNormalization) Weights(*ir.Node) ir.WeightPorts { return scaleBiasPorts }
@@ -207,6 +228,7 @@ var (
 	_ ir.Evaluator      = RMSNormalization{}
 	_ ir.Differentiable = RMSNormalization{}
 	_ ir.Costed         = RMSNormalization{}
+	_ ir.AxisMapper     = RMSNormalization{}
 	_ ir.QuantTraited   = RMSNormalization{}
 	_ ir.Weighted       = RMSNormalization{}
 )
@@ -243,6 +265,25 @@ func (o RMSNormalization) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need
 }
 
 func (RMSNormalization) Cost(n *ir.Node) ir.Cost { return elementOps(n, 4) }
+
+// MapAxes implements [ir.AxisMapper].
+func (o RMSNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x := n.In[0]
+	a, err := tensor.Axis(o.Axis, x.Type.Rank())
+	if err != nil {
+		return
+	}
+	var axes []int
+	for ; a < x.Type.Rank(); a++ {
+		axes = append(axes, a)
+	}
+	sameAxes(n, m, "its entries are normalized together", axes...)
+	for _, v := range append(slices.Clone(n.In[1:]), n.Out[1:]...) {
+		if v != nil {
+			fixFrom(m, v, 0, "it belongs to entries that are normalized together")
+		}
+	}
+}
 
 func (RMSNormalization) QuantTrait() ir.QuantTrait { return ir.QuantFloat }
 

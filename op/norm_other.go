@@ -222,6 +222,7 @@ var (
 	_ ir.Evaluator      = LRN{}
 	_ ir.Differentiable = LRN{}
 	_ ir.Costed         = LRN{}
+	_ ir.AxisMapper     = LRN{}
 )
 
 func (LRN) Kind() string { return "LRN" }
@@ -285,6 +286,11 @@ func (o LRN) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.
 }
 
 func (o LRN) Cost(n *ir.Node) ir.Cost { return elementOps(n, int64(o.Size)+3) }
+
+// MapAxes implements [ir.AxisMapper].
+func (LRN) MapAxes(n *ir.Node, m ir.AxisMap) {
+	sameAxes(n, m, "channels are normalized by their neighbours", 1)
+}
 
 func decodeLRN(d *Decoder) ir.Op {
 	return LRN{Alpha: d.Float("alpha", 1e-4), Beta: d.Float("beta", 0.75), Bias: d.Float("bias", 1), Size: d.Int("size", 0)}

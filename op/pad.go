@@ -21,6 +21,7 @@ type Pad struct{ Mode string }
 var (
 	_ ir.Evaluator      = Pad{}
 	_ ir.Differentiable = Pad{}
+	_ ir.AxisCutter     = Pad{}
 	_ ir.QuantTraited   = Pad{}
 )
 
@@ -279,6 +280,60 @@ func negated(v []int) []int {
 		out[i] = -e
 	}
 	return out
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (p Pad) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, y := n.In[0], n.Out[0]
+	rank := x.Type.Rank()
+	pads, ok, err := nodePads(rank, n.In[1], n.Input(3))
+	for a := range rank {
+		k, known := x.Type.Dims[a].Known()
+		_, all := y.Type.Dims[a].Known()
+		switch {
+		case ok && err == nil && pads[a] == 0 && pads[a+rank] == 0:
+			tieAxes(m, x, a, y, a)
+		case ok && err == nil && known && all && p.Mode == "":
+			for i := max(0, -pads[a]); i < k+min(0, pads[a+rank]); i++ {
+				m.Tie(x, a, i, y, a, i+pads[a])
+			}
+		default:
+			m.Fix(x, a, "it is padded")
+			m.Fix(y, a, "it is padded")
+		}
+	}
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (p Pad) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	x, y := n.In[0], n.Out[0]
+	rank := x.Type.Rank()
+	pads, _, _ := nodePads(rank, n.In[1], n.Input(3))
+	pads = slices.Clone(pads)
+	for a := range rank {
+		begin, end := pads[a], pads[a+rank]
+		kx, ky := kept(x, a), kept(y, a)
+		if kx == nil && ky == nil || begin == 0 && end == 0 {
+			continue
+		}
+		nx, ny := x.Type.Dims[a].N, y.Type.Dims[a].N
+		lost := func(k []int, lo, hi int) int { return countBelow(k, hi) - countBelow(k, lo) }
+		if begin > 0 {
+			pads[a] = lost(ky, 0, begin)
+		} else {
+			pads[a] = -lost(kx, 0, -begin)
+		}
+		if end > 0 {
+			pads[a+rank] = lost(ky, ny-end, ny)
+		} else {
+			pads[a+rank] = -lost(kx, nx+end, nx)
+		}
+	}
+	in := []*ir.Value{x, b.ConstInts(n.Name+"/pads", pads...)}
+	if v := n.Input(2); v != nil {
+		in = append(in, v)
+	}
+	return p, in
 }
 
 func (Pad) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

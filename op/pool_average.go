@@ -25,6 +25,7 @@ var (
 	_ ir.Evaluator      = AveragePool{}
 	_ ir.Differentiable = AveragePool{}
 	_ ir.Costed         = AveragePool{}
+	_ ir.AxisMapper     = AveragePool{}
 	_ ir.QuantTraited   = AveragePool{}
 )
 
@@ -68,6 +69,9 @@ func (p AveragePool) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool)
 }
 
 func (p AveragePool) Cost(n *ir.Node) ir.Cost { return p.cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (AveragePool) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
 
 func (AveragePool) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
@@ -175,6 +179,7 @@ var (
 	_ ir.Evaluator      = GlobalAveragePool{}
 	_ ir.Differentiable = GlobalAveragePool{}
 	_ ir.Costed         = GlobalAveragePool{}
+	_ ir.AxisMapper     = GlobalAveragePool{}
 	_ ir.QuantTraited   = GlobalAveragePool{}
 )
 
@@ -202,5 +207,8 @@ func (GlobalAveragePool) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []b
 func (GlobalAveragePool) Cost(n *ir.Node) ir.Cost {
 	return ir.Cost{Ops: int64(n.In[0].Type.MustShape().Numel())}
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (GlobalAveragePool) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
 
 func (GlobalAveragePool) QuantTrait() ir.QuantTrait { return ir.QuantInputs }

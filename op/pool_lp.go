@@ -24,6 +24,7 @@ var (
 	_ ir.Evaluator         = LpPool{}
 	_ ir.NonDifferentiable = LpPool{}
 	_ ir.Costed            = LpPool{}
+	_ ir.AxisMapper        = LpPool{}
 )
 
 func (LpPool) Kind() string { return "LpPool" }
@@ -74,6 +75,9 @@ func (LpPool) NoGrad() string {
 
 func (p LpPool) Cost(n *ir.Node) ir.Cost { return p.cost(n) }
 
+// MapAxes implements [ir.AxisMapper].
+func (LpPool) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
+
 func decodeLpPool(d *Decoder) ir.Op { return LpPool{decodePool(d), decodeP(d)} }
 
 func decodeP(d *Decoder) int {
@@ -102,6 +106,7 @@ var (
 	_ ir.Evaluator         = GlobalLpPool{}
 	_ ir.NonDifferentiable = GlobalLpPool{}
 	_ ir.Costed            = GlobalLpPool{}
+	_ ir.AxisMapper        = GlobalLpPool{}
 )
 
 func (GlobalLpPool) Kind() string { return "GlobalLpPool" }
@@ -126,6 +131,9 @@ func (GlobalLpPool) NoGrad() string {
 func (GlobalLpPool) Cost(n *ir.Node) ir.Cost {
 	return ir.Cost{Ops: int64(n.In[0].Type.MustShape().Numel())}
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (GlobalLpPool) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
 
 func decodeGlobalLpPool(d *Decoder) ir.Op { return GlobalLpPool{decodeP(d)} }
 

@@ -21,6 +21,7 @@ var (
 	_ ir.Evaluator      = MaxPool{}
 	_ ir.Differentiable = MaxPool{}
 	_ ir.Costed         = MaxPool{}
+	_ ir.AxisMapper     = MaxPool{}
 	_ ir.QuantTraited   = MaxPool{}
 )
 
@@ -87,6 +88,9 @@ func (p MaxPool) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]
 }
 
 func (p MaxPool) Cost(n *ir.Node) ir.Cost { return p.cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (MaxPool) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
 
 func (MaxPool) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 
@@ -200,6 +204,7 @@ var (
 	_ ir.Evaluator      = GlobalMaxPool{}
 	_ ir.Differentiable = GlobalMaxPool{}
 	_ ir.Costed         = GlobalMaxPool{}
+	_ ir.AxisMapper     = GlobalMaxPool{}
 	_ ir.QuantTraited   = GlobalMaxPool{}
 )
 
@@ -274,5 +279,8 @@ func (GlobalMaxPool) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool)
 func (GlobalMaxPool) Cost(n *ir.Node) ir.Cost {
 	return ir.Cost{Ops: int64(n.In[0].Type.MustShape().Numel())}
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (GlobalMaxPool) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
 
 func (GlobalMaxPool) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

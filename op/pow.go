@@ -23,6 +23,7 @@ var (
 	_ ir.Evaluator      = Pow{}
 	_ ir.Differentiable = Pow{}
 	_ ir.Costed         = Pow{}
+	_ ir.AxisMapper     = Pow{}
 	_ ir.QuantTraited   = Pow{}
 )
 
@@ -124,6 +125,9 @@ func powGrad(c calc, x, k, dy *ir.Value) *ir.Value {
 
 func (Pow) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
 
+// MapAxes implements [ir.AxisMapper].
+func (Pow) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 func (Pow) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
 func encodePow(e *Encoder) {
@@ -149,6 +153,7 @@ var (
 	_ ir.Differentiable = Mod{}
 	_ ir.DimsEvaluator  = Mod{}
 	_ ir.Costed         = Mod{}
+	_ ir.AxisMapper     = Mod{}
 )
 
 func (Mod) Kind() string { return "Mod" }
@@ -198,6 +203,9 @@ func (Mod) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*ir
 	}
 	return grads, nil
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Mod) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 // QuantTrait: remainders stay in float.
 func (Mod) QuantTrait() ir.QuantTrait { return ir.QuantFloat }

@@ -153,8 +153,9 @@ type QuantizeLinear struct {
 }
 
 var (
-	_ ir.Evaluator = QuantizeLinear{}
-	_ ir.Costed    = QuantizeLinear{}
+	_ ir.Evaluator  = QuantizeLinear{}
+	_ ir.Costed     = QuantizeLinear{}
+	_ ir.AxisMapper = QuantizeLinear{}
 )
 
 func (QuantizeLinear) Kind() string { return "QuantizeLinear" }
@@ -223,6 +224,15 @@ func (q QuantizeLinear) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 
 func (QuantizeLinear) Cost(n *ir.Node) ir.Cost { return elementOps(n, 4) }
 
+// MapAxes implements [ir.AxisMapper].
+func (q QuantizeLinear) MapAxes(n *ir.Node, m ir.AxisMap) {
+	axis := -1
+	if a, err := tensor.Axis(q.Axis, n.In[0].Type.Rank()); err == nil && q.BlockSize == 0 {
+		axis = a
+	}
+	quantizerAxes(n, m, axis)
+}
+
 func decodeQuantizeLinear(d *Decoder) ir.Op {
 	d.Ignore("saturate", "precision") // float8 only; the precision of the division
 	q := QuantizeLinear{Axis: d.Int("axis", 1), BlockSize: d.Int("block_size", 0)}
@@ -273,6 +283,7 @@ var (
 	_ ir.Evaluator         = DequantizeLinear{}
 	_ ir.NonDifferentiable = DequantizeLinear{}
 	_ ir.Costed            = DequantizeLinear{}
+	_ ir.AxisMapper        = DequantizeLinear{}
 )
 
 func (DequantizeLinear) Kind() string { return "DequantizeLinear" }
@@ -337,6 +348,15 @@ func (DequantizeLinear) NoGrad() string {
 }
 
 func (DequantizeLinear) Cost(n *ir.Node) ir.Cost { return elementOps(n, 2) }
+
+// MapAxes implements [ir.AxisMapper].
+func (q DequantizeLinear) MapAxes(n *ir.Node, m ir.AxisMap) {
+	axis := -1
+	if a, err := tensor.Axis(q.Axis, n.In[0].Type.Rank()); err == nil && q.BlockSize == 0 {
+		axis = a
+	}
+	quantizerAxes(n, m, axis)
+}
 
 func decodeDequantizeLinear(d *Decoder) ir.Op {
 	q := DequantizeLinear{Axis: d.Int("axis", 1), BlockSize: d.Int("block_size", 0)}

@@ -305,6 +305,7 @@ var (
 	_ ir.Differentiable = ReduceSum{}
 	_ ir.DimsEvaluator  = ReduceSum{}
 	_ ir.Costed         = ReduceSum{}
+	_ ir.AxisMapper     = ReduceSum{}
 )
 
 func (ReduceSum) Kind() string { return "ReduceSum" }
@@ -328,6 +329,9 @@ func (r ReduceSum) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) (
 }
 
 func (r ReduceSum) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceSum) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func decodeReduceSum(d *Decoder) ir.Op { return ReduceSum(decodeReduction(d, 13)) }
 
@@ -356,6 +360,7 @@ var (
 	_ ir.Evaluator      = ReduceMean{}
 	_ ir.Differentiable = ReduceMean{}
 	_ ir.Costed         = ReduceMean{}
+	_ ir.AxisMapper     = ReduceMean{}
 	_ ir.QuantTraited   = ReduceMean{}
 )
 
@@ -384,6 +389,9 @@ func (r ReduceMean) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) 
 }
 
 func (r ReduceMean) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceMean) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func (ReduceMean) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 

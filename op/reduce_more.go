@@ -115,6 +115,7 @@ var (
 	_ ir.Differentiable = ReduceMax{}
 	_ ir.DimsEvaluator  = ReduceMax{}
 	_ ir.Costed         = ReduceMax{}
+	_ ir.AxisMapper     = ReduceMax{}
 	_ ir.QuantTraited   = ReduceMax{}
 )
 
@@ -135,6 +136,9 @@ func (r ReduceMax) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) (
 }
 
 func (r ReduceMax) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceMax) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func (ReduceMax) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 
@@ -158,6 +162,7 @@ var (
 	_ ir.Differentiable = ReduceMin{}
 	_ ir.DimsEvaluator  = ReduceMin{}
 	_ ir.Costed         = ReduceMin{}
+	_ ir.AxisMapper     = ReduceMin{}
 	_ ir.QuantTraited   = ReduceMin{}
 )
 
@@ -178,6 +183,9 @@ func (r ReduceMin) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) (
 }
 
 func (r ReduceMin) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceMin) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func (ReduceMin) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 
@@ -201,6 +209,7 @@ var (
 	_ ir.Differentiable = ReduceProd{}
 	_ ir.DimsEvaluator  = ReduceProd{}
 	_ ir.Costed         = ReduceProd{}
+	_ ir.AxisMapper     = ReduceProd{}
 )
 
 func (ReduceProd) Kind() string { return "ReduceProd" }
@@ -221,6 +230,9 @@ func (r ReduceProd) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) 
 
 func (r ReduceProd) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
 
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceProd) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
+
 func decodeReduceProd(d *Decoder) ir.Op { return ReduceProd(decodeReduction(d, 18)) }
 
 func encodeReduceProd(e *Encoder) { reduction(e.Node.Op.(ReduceProd)).encode(e, 18) }
@@ -240,6 +252,7 @@ var (
 	_ ir.Evaluator      = ReduceL1{}
 	_ ir.Differentiable = ReduceL1{}
 	_ ir.Costed         = ReduceL1{}
+	_ ir.AxisMapper     = ReduceL1{}
 )
 
 func (ReduceL1) Kind() string { return "ReduceL1" }
@@ -255,6 +268,9 @@ func (r ReduceL1) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([
 }
 
 func (r ReduceL1) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceL1) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func decodeReduceL1(d *Decoder) ir.Op { return ReduceL1(decodeReduction(d, 18)) }
 
@@ -275,6 +291,7 @@ var (
 	_ ir.Evaluator      = ReduceL2{}
 	_ ir.Differentiable = ReduceL2{}
 	_ ir.Costed         = ReduceL2{}
+	_ ir.AxisMapper     = ReduceL2{}
 )
 
 func (ReduceL2) Kind() string { return "ReduceL2" }
@@ -290,6 +307,9 @@ func (r ReduceL2) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([
 }
 
 func (r ReduceL2) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceL2) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func decodeReduceL2(d *Decoder) ir.Op { return ReduceL2(decodeReduction(d, 18)) }
 
@@ -310,6 +330,7 @@ var (
 	_ ir.Evaluator      = ReduceSumSquare{}
 	_ ir.Differentiable = ReduceSumSquare{}
 	_ ir.Costed         = ReduceSumSquare{}
+	_ ir.AxisMapper     = ReduceSumSquare{}
 )
 
 func (ReduceSumSquare) Kind() string { return "ReduceSumSquare" }
@@ -325,6 +346,9 @@ func (r ReduceSumSquare) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []b
 }
 
 func (r ReduceSumSquare) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceSumSquare) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func decodeReduceSumSquare(d *Decoder) ir.Op { return ReduceSumSquare(decodeReduction(d, 18)) }
 
@@ -345,6 +369,7 @@ var (
 	_ ir.Evaluator      = ReduceLogSum{}
 	_ ir.Differentiable = ReduceLogSum{}
 	_ ir.Costed         = ReduceLogSum{}
+	_ ir.AxisMapper     = ReduceLogSum{}
 )
 
 func (ReduceLogSum) Kind() string { return "ReduceLogSum" }
@@ -360,6 +385,9 @@ func (r ReduceLogSum) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool
 }
 
 func (r ReduceLogSum) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceLogSum) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func decodeReduceLogSum(d *Decoder) ir.Op { return ReduceLogSum(decodeReduction(d, 18)) }
 
@@ -380,6 +408,7 @@ var (
 	_ ir.Evaluator      = ReduceLogSumExp{}
 	_ ir.Differentiable = ReduceLogSumExp{}
 	_ ir.Costed         = ReduceLogSumExp{}
+	_ ir.AxisMapper     = ReduceLogSumExp{}
 )
 
 func (ReduceLogSumExp) Kind() string { return "ReduceLogSumExp" }
@@ -395,6 +424,9 @@ func (r ReduceLogSumExp) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []b
 }
 
 func (r ReduceLogSumExp) Cost(n *ir.Node) ir.Cost { return reduction(r).cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (r ReduceLogSumExp) MapAxes(n *ir.Node, m ir.AxisMap) { reduction(r).mapAxes(n, m) }
 
 func decodeReduceLogSumExp(d *Decoder) ir.Op { return ReduceLogSumExp(decodeReduction(d, 18)) }
 

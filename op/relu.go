@@ -20,6 +20,7 @@ var (
 	_ ir.Evaluator      = Relu{}
 	_ ir.Differentiable = Relu{}
 	_ ir.Costed         = Relu{}
+	_ ir.AxisMapper     = Relu{}
 )
 
 func (Relu) Kind() string { return "Relu" }

@@ -23,6 +23,7 @@ var (
 	_ ir.Evaluator      = Reshape{}
 	_ ir.Differentiable = Reshape{}
 	_ ir.DimsEvaluator  = Reshape{}
+	_ ir.AxisCutter     = Reshape{}
 	_ ir.QuantTraited   = Reshape{}
 )
 
@@ -189,6 +190,7 @@ type Flatten struct{ Axis int }
 var (
 	_ ir.Evaluator      = Flatten{}
 	_ ir.Differentiable = Flatten{}
+	_ ir.AxisMapper     = Flatten{}
 	_ ir.QuantTraited   = Flatten{}
 )
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -32,6 +33,7 @@ var (
 	_ ir.Evaluator      = Resize{}
 	_ ir.Differentiable = Resize{}
 	_ ir.Costed         = Resize{}
+	_ ir.AxisCutter     = Resize{}
 	_ ir.QuantTraited   = Resize{}
 )
 
@@ -424,6 +426,45 @@ func (r Resize) Cost(n *ir.Node) ir.Cost {
 		return elementOps(n, 16)
 	}
 	return elementOps(n, 1)
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (Resize) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, y := n.In[0], n.Out[0]
+	for a := range x.Type.Rank() {
+		if a < 2 && x.Type.Dims[a].Equal(y.Type.Dims[a]) {
+			tieAxes(m, x, a, y, a)
+			continue
+		}
+		m.Fix(x, a, "it is resized")
+		m.Fix(y, a, "it is resized")
+	}
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (r Resize) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	x := n.In[0]
+	sizes := filledInput(n.In, 3)
+	if sizes == nil || kept(x, 1) == nil {
+		return r, n.In
+	}
+	axes, _ := r.axes(x.Type.Rank())
+	list, ok := sizes.ConstInts()
+	if !ok {
+		if slices.Contains(axes, 1) {
+			b.Fail(errors.New("the sizes, channels included, are computed"))
+		}
+		return r, n.In
+	}
+	list = slices.Clone(list)
+	for i, a := range axes {
+		if k := kept(x, a); k != nil {
+			list[i] = len(k)
+		}
+	}
+	in := slices.Clone(n.In)
+	in[3] = b.ConstInts(n.Name+"/sizes", list...)
+	return r, in
 }
 
 // QuantTrait: the nearest neighbour only selects values.

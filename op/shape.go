@@ -27,6 +27,7 @@ type Shape struct {
 var (
 	_ ir.Evaluator     = Shape{}
 	_ ir.DimsEvaluator = Shape{}
+	_ ir.AxisMapper    = Shape{}
 )
 
 func (Shape) Kind() string { return "Shape" }
@@ -63,6 +64,9 @@ func (s Shape) EvalDims(in []*ir.Value) ([]ir.Dim, bool) {
 	return in[0].Type.Dims[from:to], true
 }
 
+// MapAxes implements [ir.AxisMapper]: lengths are no entries.
+func (Shape) MapAxes(*ir.Node, ir.AxisMap) {}
+
 func decodeShape(d *Decoder) ir.Op {
 	s := Shape{}
 	if d.Opset >= 15 {
@@ -98,6 +102,7 @@ type Size struct{}
 var (
 	_ ir.Evaluator     = Size{}
 	_ ir.DimsEvaluator = Size{}
+	_ ir.AxisMapper    = Size{}
 )
 
 func (Size) Kind() string { return "Size" }
@@ -113,6 +118,9 @@ func (Size) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 func (Size) EvalDims(in []*ir.Value) ([]ir.Dim, bool) {
 	return []ir.Dim{in[0].Type.Numel()}, true
 }
+
+// MapAxes implements [ir.AxisMapper]: lengths are no entries.
+func (Size) MapAxes(*ir.Node, ir.AxisMap) {}
 
 // ConstantOfShape fills a tensor of the given shape with one value of element
 // type DType (the zero value stands for float32): Float or, for integers and

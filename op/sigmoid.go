@@ -21,6 +21,7 @@ var (
 	_ ir.Evaluator      = Sigmoid{}
 	_ ir.Differentiable = Sigmoid{}
 	_ ir.Costed         = Sigmoid{}
+	_ ir.AxisMapper     = Sigmoid{}
 	_ ir.QuantTraited   = Sigmoid{}
 )
 
@@ -75,6 +76,7 @@ var (
 	_ ir.Evaluator      = Tanh{}
 	_ ir.Differentiable = Tanh{}
 	_ ir.Costed         = Tanh{}
+	_ ir.AxisMapper     = Tanh{}
 	_ ir.QuantTraited   = Tanh{}
 )
 

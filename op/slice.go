@@ -24,6 +24,7 @@ var (
 	_ ir.Evaluator      = Slice{}
 	_ ir.Differentiable = Slice{}
 	_ ir.DimsEvaluator  = Slice{}
+	_ ir.AxisCutter     = Slice{}
 	_ ir.QuantTraited   = Slice{}
 )
 
@@ -307,6 +308,50 @@ func (s Slice) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*i
 		}
 	}
 	return first(padConst(b, n.Name+"/grad", dOut[0], pads), n)
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (s Slice) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x, y := n.In[0], n.Out[0]
+	args, all, err := s.args(n.In, x.Type.Rank())
+	for a := range x.Type.Rank() {
+		i := slices.Index(args.axes, a)
+		switch k, known := x.Type.Dims[a].Known(); {
+		case err == nil && i < 0:
+			tieAxes(m, x, a, y, a)
+		case err == nil && all && known && i >= 0 && args.steps[i] == 1 && args.starts[i].Sym == "" && args.ends[i].Sym == "":
+			sp, err := spanOf(k, args.starts[i].N, args.ends[i].N, 1)
+			for j := 0; err == nil && j < sp.length; j++ {
+				m.Tie(x, a, sp.start+j, y, a, j)
+			}
+		default:
+			m.Fix(x, a, "every other entry is taken, or a computed part")
+			m.Fix(y, a, "every other entry is taken, or a computed part")
+		}
+	}
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (s Slice) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	x := n.In[0]
+	args, _, err := s.args(n.In, x.Type.Rank())
+	if err != nil {
+		return s, n.In
+	}
+	var starts, ends []int
+	for i, a := range args.axes {
+		start, end := args.starts[i].N, args.ends[i].N
+		if k := kept(x, a); k != nil {
+			total := x.Type.Dims[a].N
+			sp, _ := spanOf(total, start, end, 1)
+			start, end = countBelow(k, sp.start), countBelow(k, sp.start+sp.length)
+		} else if args.starts[i].Sym != "" || args.ends[i].Sym != "" {
+			b.Fail(fmt.Errorf("axis %d is cut at a computed place beside one that loses channels", a))
+		}
+		starts, ends = append(starts, start), append(ends, end)
+	}
+	return s, append([]*ir.Value{x, b.ConstInts(n.Name+"/starts", starts...), b.ConstInts(n.Name+"/ends", ends...),
+		b.ConstInts(n.Name+"/axes", args.axes...)}, b.ConstInts(n.Name+"/steps", args.steps...))
 }
 
 func (Slice) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

@@ -169,6 +169,7 @@ var (
 	_ ir.Evaluator      = Softmax{}
 	_ ir.Differentiable = Softmax{}
 	_ ir.Costed         = Softmax{}
+	_ ir.AxisMapper     = Softmax{}
 	_ ir.QuantTraited   = Softmax{}
 )
 
@@ -193,6 +194,11 @@ func (s Softmax) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]
 
 func (s Softmax) Cost(n *ir.Node) ir.Cost { return softAxes(s).Cost(n) }
 
+// MapAxes implements [ir.AxisMapper].
+func (s Softmax) MapAxes(n *ir.Node, m ir.AxisMap) {
+	sameAxes(n, m, "its entries are normalized together", softAxes(s).axes(n.In[0].Type.Rank())...)
+}
+
 func (Softmax) QuantTrait() ir.QuantTrait { return ir.QuantFloat }
 
 func decodeSoftmax(d *Decoder) ir.Op { return Softmax(decodeSoftAxes(d)) }
@@ -214,6 +220,7 @@ var (
 	_ ir.Evaluator      = LogSoftmax{}
 	_ ir.Differentiable = LogSoftmax{}
 	_ ir.Costed         = LogSoftmax{}
+	_ ir.AxisMapper     = LogSoftmax{}
 	_ ir.QuantTraited   = LogSoftmax{}
 )
 
@@ -238,6 +245,11 @@ func (s LogSoftmax) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) 
 
 func (s LogSoftmax) Cost(n *ir.Node) ir.Cost { return softAxes(s).Cost(n) }
 
+// MapAxes implements [ir.AxisMapper].
+func (s LogSoftmax) MapAxes(n *ir.Node, m ir.AxisMap) {
+	sameAxes(n, m, "its entries are normalized together", softAxes(s).axes(n.In[0].Type.Rank())...)
+}
+
 func (LogSoftmax) QuantTrait() ir.QuantTrait { return ir.QuantFloat }
 
 func decodeLogSoftmax(d *Decoder) ir.Op { return LogSoftmax(decodeSoftAxes(d)) }
@@ -259,6 +271,7 @@ var (
 	_ ir.Evaluator         = Hardmax{}
 	_ ir.NonDifferentiable = Hardmax{}
 	_ ir.Costed            = Hardmax{}
+	_ ir.AxisMapper        = Hardmax{}
 )
 
 func (Hardmax) Kind() string { return "Hardmax" }
@@ -281,6 +294,11 @@ func (s Hardmax) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 func (Hardmax) NoGrad() string { return "it is piecewise constant" }
 
 func (s Hardmax) Cost(n *ir.Node) ir.Cost { return softAxes(s).Cost(n) }
+
+// MapAxes implements [ir.AxisMapper].
+func (s Hardmax) MapAxes(n *ir.Node, m ir.AxisMap) {
+	sameAxes(n, m, "its entries are normalized together", softAxes(s).axes(n.In[0].Type.Rank())...)
+}
 
 func decodeHardmax(d *Decoder) ir.Op { return Hardmax(decodeSoftAxes(d)) }
 

@@ -24,6 +24,7 @@ var (
 	_ ir.Evaluator      = Split{}
 	_ ir.Differentiable = Split{}
 	_ ir.DimsEvaluator  = Split{}
+	_ ir.AxisCutter     = Split{}
 	_ ir.QuantTraited   = Split{}
 )
 
@@ -190,6 +191,60 @@ func (s Split) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*i
 // zerosOf is a tensor of zeros with known axes.
 func zerosOf(b *ir.Builder, name string, t ir.Type) *ir.Value {
 	return b.Op(ConstantOfShape{DType: t.DType}, name, b.ConstInts(name+"/shape", t.MustShape()...))
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (s Split) MapAxes(n *ir.Node, m ir.AxisMap) {
+	x := n.In[0]
+	axis, err := tensor.Axis(s.Axis, x.Type.Rank())
+	if err != nil {
+		return
+	}
+	parts, _ := s.parts(x.Type.Dims[axis], n.Input(1))
+	at := 0
+	for i, p := range parts {
+		k, known := p.Known()
+		if _, all := x.Type.Dims[axis].Known(); !known || !all {
+			m.Fix(x, axis, axisUnknown)
+			for _, y := range n.Out {
+				if y != nil {
+					m.Fix(y, axis, axisUnknown)
+				}
+			}
+			break
+		}
+		if y := n.Output(i); y != nil {
+			for j := range k {
+				m.Tie(x, axis, at+j, y, axis, j)
+			}
+		}
+		at += k
+	}
+	for _, y := range n.Out {
+		for a := range x.Type.Rank() {
+			if y != nil && a != axis {
+				tieAxes(m, x, a, y, a)
+			}
+		}
+	}
+}
+
+// CutAxes implements [ir.AxisCutter].
+func (s Split) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	x := n.In[0]
+	axis, _ := tensor.Axis(s.Axis, x.Type.Rank())
+	k := kept(x, axis)
+	if k == nil {
+		return s, n.In
+	}
+	parts, _ := s.parts(x.Type.Dims[axis], n.Input(1))
+	sizes, at := make([]int, len(parts)), 0
+	for i, p := range parts {
+		sizes[i] = countBelow(k, at+p.N) - countBelow(k, at)
+		at += p.N
+	}
+	s.NumOutputs = 0
+	return s, []*ir.Value{x, b.ConstInts(n.Name+"/sizes", sizes...)}
 }
 
 func (Split) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

@@ -21,6 +21,7 @@ var (
 	_ ir.Evaluator      = Squeeze{}
 	_ ir.Differentiable = Squeeze{}
 	_ ir.DimsEvaluator  = Squeeze{}
+	_ ir.AxisMapper     = Squeeze{}
 	_ ir.QuantTraited   = Squeeze{}
 )
 
@@ -94,6 +95,9 @@ func (Squeeze) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*i
 	return first(reshapeTo(b, n.Name+"/grad", dOut[0], n.In[0].Type), n)
 }
 
+// MapAxes implements [ir.AxisMapper].
+func (Squeeze) MapAxes(n *ir.Node, m ir.AxisMap) { squeezeAxes(n.In[0], n.Out[0], m) }
+
 func (Squeeze) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 
 func decodeSqueeze(d *Decoder) ir.Op {
@@ -121,6 +125,7 @@ var (
 	_ ir.Evaluator      = Unsqueeze{}
 	_ ir.Differentiable = Unsqueeze{}
 	_ ir.DimsEvaluator  = Unsqueeze{}
+	_ ir.AxisMapper     = Unsqueeze{}
 	_ ir.QuantTraited   = Unsqueeze{}
 )
 
@@ -182,6 +187,9 @@ func (Unsqueeze) EvalDims(in []*ir.Value) ([]ir.Dim, bool) { return in[0].ConstD
 func (Unsqueeze) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
 	return first(reshapeTo(b, n.Name+"/grad", dOut[0], n.In[0].Type), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Unsqueeze) MapAxes(n *ir.Node, m ir.AxisMap) { squeezeAxes(n.Out[0], n.In[0], m) }
 
 func (Unsqueeze) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 

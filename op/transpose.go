@@ -20,6 +20,7 @@ type Transpose struct{ Perm []int }
 var (
 	_ ir.Evaluator      = Transpose{}
 	_ ir.Differentiable = Transpose{}
+	_ ir.AxisMapper     = Transpose{}
 	_ ir.QuantTraited   = Transpose{}
 )
 
@@ -85,6 +86,17 @@ func (t Transpose) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) (
 		inv[a] = i
 	}
 	return first(b.Op(Transpose{Perm: inv}, n.Name+"/grad", dOut[0]), n)
+}
+
+// MapAxes implements [ir.AxisMapper].
+func (t Transpose) MapAxes(n *ir.Node, m ir.AxisMap) {
+	perm, err := t.Resolved(n.In[0].Type.Rank())
+	if err != nil {
+		return
+	}
+	for i, a := range perm {
+		tieAxes(m, n.In[0], a, n.Out[0], i)
+	}
 }
 
 func (Transpose) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }

@@ -19,6 +19,7 @@ var (
 	_ ir.Evaluator      = Sin{}
 	_ ir.Differentiable = Sin{}
 	_ ir.Costed         = Sin{}
+	_ ir.AxisMapper     = Sin{}
 )
 
 func (Sin) Kind() string { return "Sin" }
@@ -44,6 +45,7 @@ var (
 	_ ir.Evaluator      = Cos{}
 	_ ir.Differentiable = Cos{}
 	_ ir.Costed         = Cos{}
+	_ ir.AxisMapper     = Cos{}
 )
 
 func (Cos) Kind() string { return "Cos" }
@@ -69,6 +71,7 @@ var (
 	_ ir.Evaluator      = Tan{}
 	_ ir.Differentiable = Tan{}
 	_ ir.Costed         = Tan{}
+	_ ir.AxisMapper     = Tan{}
 )
 
 func (Tan) Kind() string { return "Tan" }
@@ -94,6 +97,7 @@ var (
 	_ ir.Evaluator      = Asin{}
 	_ ir.Differentiable = Asin{}
 	_ ir.Costed         = Asin{}
+	_ ir.AxisMapper     = Asin{}
 )
 
 func (Asin) Kind() string { return "Asin" }
@@ -119,6 +123,7 @@ var (
 	_ ir.Evaluator      = Acos{}
 	_ ir.Differentiable = Acos{}
 	_ ir.Costed         = Acos{}
+	_ ir.AxisMapper     = Acos{}
 )
 
 func (Acos) Kind() string { return "Acos" }
@@ -144,6 +149,7 @@ var (
 	_ ir.Evaluator      = Atan{}
 	_ ir.Differentiable = Atan{}
 	_ ir.Costed         = Atan{}
+	_ ir.AxisMapper     = Atan{}
 )
 
 func (Atan) Kind() string { return "Atan" }
@@ -169,6 +175,7 @@ var (
 	_ ir.Evaluator      = Sinh{}
 	_ ir.Differentiable = Sinh{}
 	_ ir.Costed         = Sinh{}
+	_ ir.AxisMapper     = Sinh{}
 )
 
 func (Sinh) Kind() string { return "Sinh" }
@@ -194,6 +201,7 @@ var (
 	_ ir.Evaluator      = Cosh{}
 	_ ir.Differentiable = Cosh{}
 	_ ir.Costed         = Cosh{}
+	_ ir.AxisMapper     = Cosh{}
 )
 
 func (Cosh) Kind() string { return "Cosh" }
@@ -219,6 +227,7 @@ var (
 	_ ir.Evaluator      = Asinh{}
 	_ ir.Differentiable = Asinh{}
 	_ ir.Costed         = Asinh{}
+	_ ir.AxisMapper     = Asinh{}
 )
 
 func (Asinh) Kind() string { return "Asinh" }
@@ -244,6 +253,7 @@ var (
 	_ ir.Evaluator      = Acosh{}
 	_ ir.Differentiable = Acosh{}
 	_ ir.Costed         = Acosh{}
+	_ ir.AxisMapper     = Acosh{}
 )
 
 func (Acosh) Kind() string { return "Acosh" }
@@ -269,6 +279,7 @@ var (
 	_ ir.Evaluator      = Atanh{}
 	_ ir.Differentiable = Atanh{}
 	_ ir.Costed         = Atanh{}
+	_ ir.AxisMapper     = Atanh{}
 )
 
 func (Atanh) Kind() string { return "Atanh" }

@@ -22,6 +22,9 @@ func (floatUnary) Infer(in []*ir.Value) ([]ir.Type, error) {
 
 func (floatUnary) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
 
+// MapAxes implements [ir.AxisMapper].
+func (floatUnary) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
+
 // numberUnary is floatUnary for operators that take integers too.
 type numberUnary struct{}
 
@@ -36,6 +39,9 @@ func (numberUnary) Infer(in []*ir.Value) ([]ir.Type, error) {
 }
 
 func (numberUnary) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
+
+// MapAxes implements [ir.AxisMapper].
+func (numberUnary) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func sign(x float64) float64 {
 	switch {
@@ -63,6 +69,7 @@ var (
 	_ ir.Differentiable = Neg{}
 	_ ir.DimsEvaluator  = Neg{}
 	_ ir.Costed         = Neg{}
+	_ ir.AxisMapper     = Neg{}
 )
 
 func (Neg) Kind() string { return "Neg" }
@@ -92,6 +99,7 @@ var (
 	_ ir.Evaluator      = Abs{}
 	_ ir.Differentiable = Abs{}
 	_ ir.Costed         = Abs{}
+	_ ir.AxisMapper     = Abs{}
 )
 
 func (Abs) Kind() string { return "Abs" }
@@ -117,6 +125,7 @@ var (
 	_ ir.Evaluator      = Sign{}
 	_ ir.Differentiable = Sign{}
 	_ ir.Costed         = Sign{}
+	_ ir.AxisMapper     = Sign{}
 )
 
 func (Sign) Kind() string { return "Sign" }
@@ -141,6 +150,7 @@ var (
 	_ ir.Evaluator      = Reciprocal{}
 	_ ir.Differentiable = Reciprocal{}
 	_ ir.Costed         = Reciprocal{}
+	_ ir.AxisMapper     = Reciprocal{}
 )
 
 func (Reciprocal) Kind() string { return "Reciprocal" }
@@ -166,6 +176,7 @@ var (
 	_ ir.Evaluator      = Exp{}
 	_ ir.Differentiable = Exp{}
 	_ ir.Costed         = Exp{}
+	_ ir.AxisMapper     = Exp{}
 	_ ir.QuantTraited   = Exp{}
 )
 
@@ -194,6 +205,7 @@ var (
 	_ ir.Evaluator      = Log{}
 	_ ir.Differentiable = Log{}
 	_ ir.Costed         = Log{}
+	_ ir.AxisMapper     = Log{}
 )
 
 func (Log) Kind() string { return "Log" }
@@ -219,6 +231,7 @@ var (
 	_ ir.Evaluator      = Sqrt{}
 	_ ir.Differentiable = Sqrt{}
 	_ ir.Costed         = Sqrt{}
+	_ ir.AxisMapper     = Sqrt{}
 )
 
 func (Sqrt) Kind() string { return "Sqrt" }
@@ -244,6 +257,7 @@ var (
 	_ ir.Evaluator      = Floor{}
 	_ ir.Differentiable = Floor{}
 	_ ir.Costed         = Floor{}
+	_ ir.AxisMapper     = Floor{}
 )
 
 func (Floor) Kind() string { return "Floor" }
@@ -268,6 +282,7 @@ var (
 	_ ir.Evaluator      = Ceil{}
 	_ ir.Differentiable = Ceil{}
 	_ ir.Costed         = Ceil{}
+	_ ir.AxisMapper     = Ceil{}
 )
 
 func (Ceil) Kind() string { return "Ceil" }
@@ -292,6 +307,7 @@ var (
 	_ ir.Evaluator      = Round{}
 	_ ir.Differentiable = Round{}
 	_ ir.Costed         = Round{}
+	_ ir.AxisMapper     = Round{}
 	_ ir.QuantTraited   = Round{}
 )
 
@@ -319,6 +335,7 @@ var (
 	_ ir.Evaluator      = Erf{}
 	_ ir.Differentiable = Erf{}
 	_ ir.Costed         = Erf{}
+	_ ir.AxisMapper     = Erf{}
 	_ ir.QuantTraited   = Erf{}
 )
 
@@ -347,6 +364,7 @@ var (
 	_ ir.Evaluator      = Softplus{}
 	_ ir.Differentiable = Softplus{}
 	_ ir.Costed         = Softplus{}
+	_ ir.AxisMapper     = Softplus{}
 )
 
 func (Softplus) Kind() string { return "Softplus" }
@@ -372,6 +390,7 @@ var (
 	_ ir.Evaluator      = Softsign{}
 	_ ir.Differentiable = Softsign{}
 	_ ir.Costed         = Softsign{}
+	_ ir.AxisMapper     = Softsign{}
 )
 
 func (Softsign) Kind() string { return "Softsign" }

@@ -18,6 +18,7 @@ var (
 	_ ir.Differentiable = Where{}
 	_ ir.DimsEvaluator  = Where{}
 	_ ir.Costed         = Where{}
+	_ ir.AxisMapper     = Where{}
 )
 
 func (Where) Kind() string { return "Where" }
@@ -89,3 +90,6 @@ func (Where) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*
 }
 
 func (Where) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }
+
+// MapAxes implements [ir.AxisMapper].
+func (Where) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }

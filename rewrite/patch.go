@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // Change is one committed patch.
@@ -72,6 +73,22 @@ func (p *Patch) SetInput(n *ir.Node, port int, v *ir.Value) {
 	if p.B.Err() == nil {
 		p.dirty = true
 		p.g.SetInput(n, port, v)
+	}
+}
+
+// SetData gives a stored value another tensor, of any shape.
+func (p *Patch) SetData(v *ir.Value, t *tensor.Tensor) {
+	if p.B.Err() == nil {
+		p.dirty = true
+		p.g.SetData(v, t)
+	}
+}
+
+// AddInput appends v to the inputs of n.
+func (p *Patch) AddInput(n *ir.Node, v *ir.Value) {
+	if p.B.Err() == nil {
+		p.dirty = true
+		p.g.AddInputTo(n, v)
 	}
 }
 

@@ -42,6 +42,7 @@ var ranks = []row{
 	{"autodiff", 3},
 	{"pass", 3},
 	{"analysis", 3},
+	{"channel", 3},
 	{"zoo", 3},
 
 	{"compress", 4},
