@@ -24,7 +24,8 @@ type CompressOptions struct {
 
 // Compressed is a model under compression, and the handle to all its
 // algorithms: a training loop calls EpochStep before each epoch, Step before
-// each optimizer step, adds Loss to its loss, and Export at the end.
+// each optimizer step and AfterStep after it, adds Loss to its loss, and calls
+// Export at the end.
 type Compressed struct {
 	compress.Controller
 	// Graph is the compressed model: its parameters are trained.
@@ -59,6 +60,14 @@ func (c *Compressed) TrainingForm(g *ir.Graph) error { return compress.TrainingF
 // ParameterRule implements [compress.ParameterRuler] for all algorithms.
 func (c *Compressed) ParameterRule(name string) compress.ParameterRule {
 	return compress.RuleOf(c.Controller, name)
+}
+
+// AfterStep is called after each optimizer step: algorithms put parameters back
+// where they must be; see [compress.Constrained].
+func (c *Compressed) AfterStep() {
+	if k, ok := c.Controller.(compress.Constrained); ok {
+		k.AfterStep()
+	}
 }
 
 // RoundBiases moves the biases of quantized layers to the integers that Export

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/internal/cpu"
@@ -24,6 +25,7 @@ type algorithm struct {
 }
 
 var algorithms = []algorithm{
+	{pruning.Name, makePruning, pruning.Restore},
 	{quantization.Name, makeQuantization, quantization.Restore},
 	{sparsity.Magnitude, makeMagnitude, sparsity.RestoreMagnitude},
 	{sparsity.RB, makeRB, sparsity.RestoreRB},

@@ -31,6 +31,10 @@ type Hook interface {
 	Loss(b *ir.Builder) (*ir.Value, error)
 }
 
+// AfterStepper is a [Hook] that is also called after each optimizer step, when
+// parameters have changed.
+type AfterStepper interface{ AfterStep() }
+
 // Options say how to train. The zero value needs a learning rate.
 type Options struct {
 	Optimizer OptimizerOptions
@@ -263,6 +267,9 @@ func (t *Trainer) update(grads []*tensor.Tensor, epoch float64, scale float32) {
 		t.optimizer.params[i].Grad = grads[i]
 	}
 	t.optimizer.Step(t.schedule.LR(epoch), scale)
+	if h, ok := t.hook.(AfterStepper); ok {
+		h.AfterStep()
+	}
 	t.drop()
 }
 
