@@ -62,13 +62,8 @@ func (c *Compressed) ParameterRule(name string) compress.ParameterRule {
 	return compress.RuleOf(c.Controller, name)
 }
 
-// AfterStep is called after each optimizer step: algorithms put parameters back
-// where they must be; see [compress.Constrained].
-func (c *Compressed) AfterStep() {
-	if k, ok := c.Controller.(compress.Constrained); ok {
-		k.AfterStep()
-	}
-}
+// AfterStep implements [compress.AfterStepper] for all algorithms.
+func (c *Compressed) AfterStep() { compress.AfterStep(c.Controller) }
 
 // RoundBiases moves the biases of quantized layers to the integers that Export
 // writes, by at most half a step of the accumulator: the model then computes

@@ -76,13 +76,6 @@ type Controller interface {
 	Strip(g *ir.Graph, t *rewrite.Trace) error
 }
 
-// Constrained is a [Controller] that keeps parameters where they must be, such as
-// at zero: AfterStep is called after each optimizer step.
-type Constrained interface {
-	Controller
-	AfterStep()
-}
-
 // Batches is a sequence of model inputs, in the order of the graph's inputs.
 type Batches = iter.Seq2[[]*tensor.Tensor, error]
 

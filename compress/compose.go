@@ -83,15 +83,6 @@ func (c composite) Step() {
 	}
 }
 
-// AfterStep implements [Constrained].
-func (c composite) AfterStep() {
-	for _, x := range c {
-		if k, ok := x.(Constrained); ok {
-			k.AfterStep()
-		}
-	}
-}
-
 func (c composite) Loss(b *ir.Builder) (*ir.Value, error) {
 	var total *ir.Value
 	for _, x := range c {

@@ -66,6 +66,21 @@ type StepCounter interface {
 	SetStepsPerEpoch(n int)
 }
 
+// AfterStepper is a controller that puts parameters back where they must be, such
+// as at zero, after each optimizer step.
+type AfterStepper interface {
+	AfterStep()
+}
+
+// AfterStep calls the controllers that want it.
+func AfterStep(c Controller) {
+	for _, x := range All(c) {
+		if s, ok := x.(AfterStepper); ok {
+			s.AfterStep()
+		}
+	}
+}
+
 // All returns the controllers that c is composed of, or c alone, in their order.
 func All(c Controller) []Controller {
 	if l, ok := c.(composite); ok {

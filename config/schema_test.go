@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/data"
@@ -33,6 +34,7 @@ func TestSchema_Structures(t *testing.T) {
 	quant := s.lookup("#/definitions/quantization")
 	compare(t, s, quant, reflect.TypeFor[quantization.Options](), "quantization", map[string][]string{
 		"quantization.weights": {"linked_quantizer_scopes"}, "quantization.activations": {"linked_quantizer_scopes"}})
+	compare(t, s, s.lookup("#/definitions/filter_pruning"), reflect.TypeFor[pruning.Options](), "filter_pruning", nil)
 	compare(t, s, s.lookup("#/definitions/magnitude_sparsity"), reflect.TypeFor[sparsity.MagnitudeOptions](), "magnitude_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/rb_sparsity"), reflect.TypeFor[sparsity.RBOptions](), "rb_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/const_sparsity"), reflect.TypeFor[sparsity.ConstantOptions](), "const_sparsity", nil)

@@ -21,6 +21,7 @@ var (
 	_ ir.Evaluator      = Mask{}
 	_ ir.Differentiable = Mask{}
 	_ ir.Costed         = Mask{}
+	_ ir.AxisMapper     = Mask{}
 )
 
 func (Mask) Kind() string { return "Mask" }
@@ -58,5 +59,8 @@ func (Mask) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 func (Mask) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*ir.Value, error) {
 	return first(b.Op(Mask{}, n.Name+"/grad", dOut[0], n.In[1]), n)
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (Mask) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (Mask) Cost(n *ir.Node) ir.Cost { return elementOps(n, 1) }

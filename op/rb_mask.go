@@ -32,6 +32,7 @@ var (
 	_ ir.Evaluator      = RBMask{}
 	_ ir.Differentiable = RBMask{}
 	_ ir.Costed         = RBMask{}
+	_ ir.AxisMapper     = RBMask{}
 )
 
 func (RBMask) Kind() string { return "RBMask" }
@@ -156,6 +157,9 @@ func (o RBMask) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) (
 	g := b.Multi(RBMaskGrad(o), n.Name+"/grad", 2, n.In[0], n.In[1], n.In[2], dOut[0])
 	return wanted(g, need), nil
 }
+
+// MapAxes implements [ir.AxisMapper].
+func (RBMask) MapAxes(n *ir.Node, m ir.AxisMap) { elementAxes(n, m) }
 
 func (RBMask) Cost(n *ir.Node) ir.Cost { return elementOps(n, 20) }
 

@@ -27,7 +27,10 @@ type Controller struct {
 	err      error // of a mask that could not be chosen
 }
 
-var _ compress.Controller = (*Controller)(nil)
+var (
+	_ compress.Leveled      = (*Controller)(nil)
+	_ compress.AfterStepper = (*Controller)(nil)
+)
 
 // pruned is a cluster in a graph.
 type pruned struct {
@@ -197,6 +200,46 @@ func (c *Controller) Set(level float64) error {
 	c.state.Level = level
 	c.mask()
 	return nil
+}
+
+// Level implements [compress.Leveled].
+func (c *Controller) Level() float64 { return c.state.Level }
+
+// Target implements [compress.Leveled].
+func (c *Controller) Target() float64 { return c.setup.Options.target() }
+
+// Reached implements [compress.Leveled]: the share of filters of the clusters, of
+// FLOPs or of weights that is gone.
+func (c *Controller) Reached() float64 {
+	left := make([]int, len(c.clusters))
+	all, gone := 0, 0
+	for i, k := range c.clusters {
+		left[i] = len(k.channels(false))
+		all += k.Channels
+		gone += k.Channels - left[i]
+	}
+	full, now := c.costs.of(nil), c.costs.of(left)
+	p := c.setup.Options.Params
+	switch {
+	case p.FLOPsTarget != nil && full.FLOPs > 0:
+		return 1 - float64(now.FLOPs)/float64(full.FLOPs)
+	case p.ParamsTarget != nil && full.Params > 0:
+		return 1 - float64(now.Params)/float64(full.Params)
+	}
+	return float64(gone) / float64(all)
+}
+
+// SetLevel implements [compress.Leveled]. Pruned channels do not come back, so
+// lower levels change nothing.
+func (c *Controller) SetLevel(level float64) error {
+	if c.state.Shrunk {
+		return errors.New("the pruned channels are cut out already")
+	}
+	if !(level >= 0 && level < 1) {
+		return fmt.Errorf("got level %g, want 0 to below 1", level)
+	}
+	c.state.Frozen = true
+	return c.Set(level)
 }
 
 // rank orders the channels of all clusters by importance.

@@ -25,7 +25,7 @@ type golden struct {
 	Runs map[string]struct {
 		Params pruning.Params
 		Chosen []chosen
-		Flops struct {
+		Flops  struct {
 			FullFlops  int64 `json:"full_flops"`
 			Flops      int64
 			FullParams int64 `json:"full_params"`
