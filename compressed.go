@@ -23,23 +23,35 @@ type CompressOptions struct {
 }
 
 // Compressed is a model under compression, and the handle to all its
-// algorithms: a training loop calls EpochStep before each epoch, Step before
-// each optimizer step and AfterStep after it, adds Loss to its loss, and calls
-// Export at the end.
+// algorithms: a training loop calls EpochStep and BeginEpoch before each epoch,
+// Step before each optimizer step and AfterStep after it, adds Loss to its loss,
+// and calls Export at the end.
 type Compressed struct {
 	compress.Controller
 	// Graph is the compressed model: its parameters are trained.
 	Graph *ir.Graph
 	// Trace says what compression changed, and by which rule.
 	Trace *rewrite.Trace
+	// Calibration is where algorithms that train in stages get their data when a
+	// stage begins: at first that of the options, none after Restore.
+	Calibration compress.Calibration
 
 	setups []compress.Setup
+	runner runner
+}
+
+// BeginEpoch begins the epoch that EpochStep has entered. Models that are
+// trained in stages change then; changed says that the graph has, so that
+// programs compiled from it are out of date. Other models do nothing.
+func (c *Compressed) BeginEpoch(ctx context.Context) (changed bool, err error) {
+	return compress.BeginEpoch(ctx, c.Controller, c.runner, c.Calibration)
 }
 
 // Compress applies algorithms to a copy of m and initialises them from data. m
 // stays as it is.
 func Compress(ctx context.Context, m *Model, algorithms []compress.Algorithm, opt CompressOptions) (*Compressed, error) {
-	c := &Compressed{Graph: deepClone(m.Graph), Trace: &rewrite.Trace{}}
+	r := runner{engine.Options{Threads: opt.Threads, Logger: opt.Logger}}
+	c := &Compressed{Graph: deepClone(m.Graph), Trace: &rewrite.Trace{}, Calibration: opt.Calibration, runner: r}
 	var err error
 	if c.setups, c.Controller, err = compress.SetupAll(c.Graph, algorithms, c.Trace); err != nil {
 		return nil, err
@@ -47,7 +59,6 @@ func Compress(ctx context.Context, m *Model, algorithms []compress.Algorithm, op
 	if opt.Calibration.Batches == nil {
 		return c, nil
 	}
-	r := runner{engine.Options{Threads: opt.Threads, Logger: opt.Logger}}
 	if err := c.Initialize(ctx, r, opt.Calibration); err != nil {
 		return nil, err
 	}

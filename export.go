@@ -9,7 +9,9 @@ import (
 	"github.com/go-nncf/nncf/rewrite"
 )
 
-// Forms of exported quantizers.
+// Forms of exported quantizers. Binarized layers are standard operators in the
+// first (see [pass.BinaryToONNX]), which compute in any runtime what was trained;
+// OpenVINO executes them on bits in the second.
 const (
 	QDQ          = "qdq"          // pairs of QuantizeLinear and DequantizeLinear
 	FakeQuantize = "fakequantize" // OpenVINO's operator
@@ -62,7 +64,13 @@ func (c *Compressed) exported(o ExportOptions) (*ir.Graph, error) {
 		return nil, err
 	}
 	if o.Format == FakeQuantize {
+		if err := pass.BinaryToFakeQuantize(g, t); err != nil {
+			return nil, err
+		}
 		return g, pass.ToFakeQuantize(g, t)
+	}
+	if err := pass.BinaryToONNX(g, t); err != nil {
+		return nil, err
 	}
 	return g, pass.ToQDQ(g, t)
 }

@@ -22,7 +22,8 @@ import (
 //	ResNet/Sequential[layer1]/BasicBlock[0]/Conv2d[conv1]   scope as NNCF prints it
 //
 // The path of a node is its name without slashes and operator, as modules are
-// nested: layer1.0.conv1. Paths may leave out outer modules. With target scopes, only
+// nested: layer1.0.conv1. Paths may leave out outer modules; a scope that begins
+// with the class of the model, as ResNet above, may not. With target scopes, only
 // operators that match one count, and ignored scopes have no effect.
 type Scopes struct {
 	Ignored Entries `json:"ignored_scopes,omitempty"`
@@ -97,7 +98,11 @@ func Match(entry string, n *ir.Node) bool {
 	}
 	if strings.Contains(entry, "[") && strings.Contains(entry, "]") {
 		want, kind := parseScope(entry)
-		return want != "" && pathMatch(want, path) && (kind == "" || kind == opAlias(n.Op.Kind()))
+		match := pathMatch
+		if root, _, _ := strings.Cut(entry, "/"); !strings.Contains(root, "[") { // counted from the model's root
+			match = pathPrefix
+		}
+		return want != "" && match(want, path) && (kind == "" || kind == opAlias(n.Op.Kind()))
 	}
 	if entry == n.Name || strings.HasPrefix(n.Name, strings.TrimSuffix(entry, "/")+"/") || slices.Contains(valueNames(n), entry) {
 		return true
@@ -105,11 +110,14 @@ func Match(entry string, n *ir.Node) bool {
 	return !strings.Contains(entry, "/") && pathMatch(entry, path)
 }
 
+// pathPrefix reports whether want is all of path, or its first elements.
+func pathPrefix(want, path string) bool { return path == want || strings.HasPrefix(path, want+".") }
+
 // pathMatch reports whether want is a run of whole elements of path that
 // starts anywhere and is followed by nothing or more elements.
 func pathMatch(want, path string) bool {
 	for {
-		if path == want || strings.HasPrefix(path, want+".") {
+		if pathPrefix(want, path) {
 			return true
 		}
 		_, rest, ok := strings.Cut(path, ".")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/pruning"
+	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/internal/cpu"
@@ -30,6 +31,7 @@ var algorithms = []algorithm{
 	{sparsity.Magnitude, makeMagnitude, sparsity.RestoreMagnitude},
 	{sparsity.RB, makeRB, sparsity.RestoreRB},
 	{sparsity.Constant, makeConstant, sparsity.RestoreConstant},
+	{binarization.Name, makeBinarization, binarization.Restore},
 }
 
 func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, error) {
@@ -49,6 +51,15 @@ func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, e
 		o.OverflowFix = overflowFix(o, d)
 	}
 	return quantization.New(o), o.Validate()
+}
+
+func makeBinarization(section json.RawMessage, c *Config) (compress.Algorithm, error) {
+	o, err := decodeSection[binarization.Options](section)
+	if err != nil {
+		return nil, err
+	}
+	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
+	return binarization.New(o), o.Validate()
 }
 
 // overflowFix decides what a configuration leaves open: runtimes on x86

@@ -1,10 +1,15 @@
 package config
 
 import (
+	"encoding/json"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/binarization"
+	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/train"
 )
@@ -28,7 +33,10 @@ func (c *Config) Spec(s string) string {
 
 // TrainOptions returns the options of training. The defaults are the
 // reference's: adam, learning rate 1e-4, weight decay 1e-4 (0 with
-// rb_sparsity), momentum 0.9 for sgd, learning rate steps of 30 epochs.
+// rb_sparsity), momentum 0.9 for sgd, learning rate steps of 30 epochs. Training
+// in stages without an optimizer section takes adam with base_lr (1e-3) and
+// base_wd (1e-5) of the algorithm's params at a constant rate, as the original
+// does; with one, base_lr and base_wd replace its rate and weight decay.
 func (c *Config) TrainOptions() train.Options {
 	o := c.Optimizer
 	kind := strings.ToLower(o.Type)
@@ -56,6 +64,16 @@ func (c *Config) TrainOptions() train.Options {
 	if schedule == "" {
 		schedule = "step"
 	}
+	stages, staged := c.stages()
+	if staged && reflect.ValueOf(o).IsZero() { // the original's, which then ignores the section
+		lr, decay, schedule = 1e-3, 1e-5, "constant"
+	}
+	if stages.BaseLR != nil {
+		lr = *stages.BaseLR
+	}
+	if stages.BaseDecay != nil {
+		decay = *stages.BaseDecay
+	}
 	opt := train.Options{
 		Optimizer: train.OptimizerOptions{Type: kind, WeightDecay: decay, Momentum: momentum, Nesterov: o.Params.Nesterov,
 			Betas: o.Params.Betas, Epsilon: o.Params.Epsilon, Alpha: o.Params.Alpha},
@@ -69,6 +87,15 @@ func (c *Config) TrainOptions() train.Options {
 		BatchNorm:  pass.TrainingOptions{FreezeBatchNorm: c.BatchNorm.Freeze, Momentum: c.BatchNorm.Momentum},
 		Threads:    c.Threads,
 	}
+	if start, epochs, ok := stages.Drop(); ok {
+		opt.Schedule.Drop.Start, opt.Schedule.Drop.Epochs = float64(start), float64(epochs)
+	}
+	if e := stages.NoDecayStart; e != nil {
+		opt.Schedule.Drop.NoDecayAfter, opt.Schedule.Drop.EndDecay = float64(*e), true
+	}
+	if opt.Accumulate == 0 {
+		opt.Accumulate = int(stages.BatchMultiplier)
+	}
 	if o.Steps == nil {
 		opt.Schedule.Steps = o.SchedulerParams.Milestone
 	}
@@ -81,6 +108,30 @@ func (c *Config) TrainOptions() train.Options {
 		opt.Optimizer.Groups = append(opt.Optimizer.Groups, p)
 	}
 	return opt
+}
+
+// stages returns the parameters of training in stages, from the first algorithm
+// that is trained so: binarization always is.
+func (c *Config) stages() (s compress.Stages, staged bool) {
+	for _, section := range c.Compression {
+		var keys struct {
+			Params *json.RawMessage `json:"params"`
+		}
+		if section.Algorithm != binarization.Name && section.Algorithm != quantization.Name || json.Unmarshal(section.JSON, &keys) != nil {
+			continue
+		}
+		if keys.Params != nil {
+			s = compress.Stages{}
+			if json.Unmarshal(*keys.Params, &s) != nil { // told when the algorithm is made
+				s = compress.Stages{}
+			}
+			staged = staged || string(*keys.Params) != "{}"
+		}
+		if staged = staged || section.Algorithm == binarization.Name; staged {
+			return s, true
+		}
+	}
+	return compress.Stages{}, false
 }
 
 // first returns the first value that is not zero.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/go-nncf/nncf/compress/pruning"
+	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/data"
@@ -38,6 +39,8 @@ func TestSchema_Structures(t *testing.T) {
 	compare(t, s, s.lookup("#/definitions/magnitude_sparsity"), reflect.TypeFor[sparsity.MagnitudeOptions](), "magnitude_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/rb_sparsity"), reflect.TypeFor[sparsity.RBOptions](), "rb_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/const_sparsity"), reflect.TypeFor[sparsity.ConstantOptions](), "const_sparsity", nil)
+	compare(t, s, s.lookup("#/definitions/binarization"), reflect.TypeFor[binarization.Options](), "binarization", map[string][]string{
+		"binarization.initializer.range": nil})
 	compare(t, s, s.lookup("#/definitions/range_entry"), reflect.TypeFor[quantization.Range](), "range", nil)
 	compare(t, s, s.lookup("#/definitions/scope_override"), reflect.TypeFor[quantization.Override](), "override",
 		map[string][]string{"override.initializer": {"-batchnorm_adaptation"}})

@@ -254,6 +254,7 @@ func (r *run) newTrainer() (err error) {
 	o.Logger, o.Progress = r.opt.Logger, r.opt.Progress
 	var hook train.Hook
 	if r.state.compressed != nil {
+		r.state.compressed.Calibration = nncf.Calibration(context.Background(), r.calibration)
 		hook = r.state.compressed
 	}
 	r.trainer, err = nncf.NewTrainer(r.state.graph(), o, hook)

@@ -55,6 +55,10 @@ func TestHostile_Neighbours(t *testing.T) {
 		{Op: op.FakeQuantizeSymmetricGrad{Low: -7, High: 7, Axis: 1}, In: ts{x, gradcheck.Rand(2, 4), x}},
 		{Op: op.FakeQuantizeAsymmetric{Levels: 16, Axis: -1}, In: ts{x, gradcheck.Rand(2, 1), gradcheck.Rand(2, 1)}},
 		{Op: op.FakeQuantizeAsymmetricGrad{Levels: 16, Axis: -1}, In: ts{x, gradcheck.Rand(2), gradcheck.Rand(2), x}},
+		{Op: op.BinarizeWeight{}, In: ts{x}},
+		{Op: op.BinarizeActivation{}, In: ts{x, gradcheck.Rand(2, 1), gradcheck.Rand(2, 4)}},
+		{Op: op.BinarizeActivationGrad{}, In: ts{x, gradcheck.Rand(2, 1), gradcheck.Rand(2, 4), x}},
+		{Op: op.BinaryScale{}, In: ts{gradcheck.Rand(2, 4), gradcheck.Rand(2, 1)}},
 		{Op: op.FakeQuantize{Levels: 16}, In: ts{x, gradcheck.Rand(2), gradcheck.Rand(2), gradcheck.Rand(2, 4, 1), gradcheck.Rand(2)}},
 	} {
 		c.Name = c.Op.Kind()

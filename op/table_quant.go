@@ -15,4 +15,9 @@ var quantDefs = []Def{
 	{Op: FakeQuantizeSymmetricGrad{Axis: -1}, Domain: Internal},
 	{Op: FakeQuantizeAsymmetric{Axis: -1}, Domain: Internal},
 	{Op: FakeQuantizeAsymmetricGrad{Axis: -1}, Domain: Internal},
+
+	{Op: BinarizeWeight{}, Domain: Internal},
+	{Op: BinarizeActivation{}, Domain: Internal},
+	{Op: BinarizeActivationGrad{}, Domain: Internal},
+	{Op: BinaryScale{}, Domain: Internal},
 }

@@ -4,7 +4,7 @@
 //
 //	import    Canonicalize                      what exporters write → the form that algorithms expect
 //	training  MarkTrainable, TrainingMode       which constants are trained; batch normalization learns
-//	export    FoldBatchNorm, ToQDQ, ToFakeQuantize
+//	export    FoldBatchNorm, ToQDQ, ToFakeQuantize, BinaryToONNX, BinaryToFakeQuantize
 //
 // A pass computes what the graph computed before: bit for bit where it moves or
 // removes nodes, and up to float32 rounding where it merges arithmetic. Names of

@@ -109,6 +109,7 @@ type Optimizer struct {
 	tasks  []span
 	step   int
 
+	noDecay       bool    // see Decay
 	lr, gradScale float32 // of the step under way
 	task          func(task, worker int)
 }
@@ -191,6 +192,10 @@ func (o *Optimizer) slotNames(kind string) []string {
 	return []string{"momentum_buffer"}
 }
 
+// Decay switches weight decay, that of groups included, off and on again. It is
+// on at first, and is not part of the state.
+func (o *Optimizer) Decay(on bool) { o.noDecay = !on }
+
 // Step updates all parameters with the given learning rate. Gradients count
 // times gradScale, which is how clipping and averaging reach them without a
 // pass of their own. It allocates nothing.
@@ -213,19 +218,22 @@ func (o *Optimizer) update(task, _ int) {
 		}
 		return p.slots[i][t.lo:t.hi]
 	}
-	lr := o.lr * p.lrScale
+	lr, decay := o.lr*p.lrScale, p.decay
 	if p.lr != 0 {
 		lr = p.lr
 	}
+	if o.noDecay {
+		decay = 0
+	}
 	switch p.kind {
 	case "sgd":
-		optim.SGD{LR: lr, Momentum: float32(o.opt.Momentum), WeightDecay: p.decay, Nesterov: o.opt.Nesterov, GradScale: o.gradScale}.Step(w, g, slot(0))
+		optim.SGD{LR: lr, Momentum: float32(o.opt.Momentum), WeightDecay: decay, Nesterov: o.opt.Nesterov, GradScale: o.gradScale}.Step(w, g, slot(0))
 	case "adam", "adamw":
 		optim.Adam{LR: lr, Beta1: float32(o.opt.Betas[0]), Beta2: float32(o.opt.Betas[1]), Epsilon: float32(o.opt.Epsilon),
-			WeightDecay: p.decay, Decoupled: p.kind == "adamw", GradScale: o.gradScale}.Step(w, g, slot(0), slot(1), o.step)
+			WeightDecay: decay, Decoupled: p.kind == "adamw", GradScale: o.gradScale}.Step(w, g, slot(0), slot(1), o.step)
 	case "rmsprop":
 		optim.RMSProp{LR: lr, Alpha: float32(o.opt.Alpha), Epsilon: float32(o.opt.Epsilon), Momentum: float32(o.opt.Momentum),
-			WeightDecay: p.decay, GradScale: o.gradScale}.Step(w, g, slot(0), slot(1))
+			WeightDecay: decay, GradScale: o.gradScale}.Step(w, g, slot(0), slot(1))
 	}
 }
 

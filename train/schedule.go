@@ -40,7 +40,33 @@ type ScheduleOptions struct {
 	// PerStep updates the rate at each optimizer step rather than each epoch.
 	// Cosine and warm-up always do.
 	PerStep bool `json:"per_step,omitempty"`
+	// Drop is the last stage of training in stages; it comes on top of the schedule.
+	Drop Drop `json:"drop,omitzero"`
 }
+
+// Drop ends a training in stages (Kozlov et al. 2020, section 3.2): the learning
+// rate falls to 0 at each step, and weight decay ends. The zero value does
+// neither.
+type Drop struct {
+	// For Epochs from Start, the rate is multiplied by ((Start+Epochs-e)/Epochs)^2.1
+	// at fractional epoch e; after them it is 0. (In the original implementation it
+	// stays where the last step left it, a millionth.) No Epochs, no fall.
+	Start, Epochs float64
+	// NoDecayAfter ends weight decay after that fractional epoch, if EndDecay.
+	NoDecayAfter float64
+	EndDecay     bool
+}
+
+const dropPower = 2.1
+
+func (d Drop) factor(epoch float64) float64 {
+	if d.Epochs <= 0 || epoch < d.Start {
+		return 1
+	}
+	return math.Pow(max(0, (d.Start+d.Epochs-epoch)/d.Epochs), dropPower)
+}
+
+func (d Drop) noDecay(epoch float64) bool { return d.EndDecay && epoch > d.NoDecayAfter }
 
 var scheduleTypes = []string{"", "constant", "step", "multistep", "poly", "exp", "cosine", "plateau"}
 
@@ -57,7 +83,8 @@ func (o ScheduleOptions) Validate() error {
 		key string
 		v   float64
 	}{{"gamma", o.Gamma}, {"step", o.StepSize}, {"power", o.Power}, {"min_lr", o.MinLR}, {"threshold", o.Threshold}, {"patience", float64(o.Patience)},
-		{"cooldown", float64(o.Cooldown)}, {"warmup_epochs", o.WarmupEpochs}, {"warmup_factor", o.WarmupFactor}} {
+		{"cooldown", float64(o.Cooldown)}, {"warmup_epochs", o.WarmupEpochs}, {"warmup_factor", o.WarmupFactor},
+		{"drop start", o.Drop.Start}, {"drop epochs", o.Drop.Epochs}, {"drop's end of weight decay", o.Drop.NoDecayAfter}} {
 		if !(f.v >= 0) {
 			errs = append(errs, fmt.Errorf("%s: got %g, want 0 or more", f.key, f.v))
 		}
@@ -104,7 +131,9 @@ func NewSchedule(o ScheduleOptions) (*Schedule, error) {
 }
 
 // LR returns the rate at a fractional epoch.
-func (s *Schedule) LR(epoch float64) float64 {
+func (s *Schedule) LR(epoch float64) float64 { return s.rate(epoch) * s.opt.Drop.factor(epoch) }
+
+func (s *Schedule) rate(epoch float64) float64 {
 	o := s.opt
 	if epoch < o.WarmupEpochs {
 		return o.LR * (o.WarmupFactor + (1-o.WarmupFactor)*epoch/o.WarmupEpochs)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +36,14 @@ type Hook interface {
 // AfterStepper is a [Hook] that is also called after each optimizer step, when
 // parameters have changed.
 type AfterStepper interface{ AfterStep() }
+
+// StagedHook is a Hook that changes the model when some epochs begin.
+type StagedHook interface {
+	Hook
+	// BeginEpoch is called after EpochStep. It reports whether the graph is
+	// another one now; the trainer then compiles it anew.
+	BeginEpoch(ctx context.Context) (changed bool, err error)
+}
 
 // Options say how to train. The zero value needs a learning rate.
 type Options struct {
@@ -153,10 +163,11 @@ func (t *Trainer) refreeze() {
 	}
 }
 
-// isQuantizerParameter reports whether v is a range of a fake-quantizer.
+// isQuantizerParameter reports whether v is a range of a fake-quantizer, or a
+// scale or threshold of a binarizer.
 func isQuantizerParameter(v *ir.Value) bool {
 	for _, u := range v.Uses() {
-		if u.Port > 0 && strings.HasPrefix(u.Node.Op.Kind(), "FakeQuantize") {
+		if kind := u.Node.Op.Kind(); u.Port > 0 && (strings.HasPrefix(kind, "FakeQuantize") || kind == "BinarizeActivation") {
 			return true
 		}
 	}
@@ -165,15 +176,39 @@ func isQuantizerParameter(v *ir.Value) bool {
 
 // Close releases programs and workers.
 func (t *Trainer) Close() error {
-	var errs []error
-	for _, p := range t.steps {
-		errs = append(errs, p.prog.Close())
-	}
-	for _, p := range t.evals {
-		errs = append(errs, p.Close())
-	}
+	err := t.forget()
 	t.pool.Close()
+	return err
+}
+
+// forget releases all programs.
+func (t *Trainer) forget() error {
+	var errs []error
+	for _, n := range slices.Sorted(maps.Keys(t.steps)) {
+		errs = append(errs, t.steps[n].prog.Close())
+	}
+	errs = append(errs, CloseAll(t.evals))
+	clear(t.steps)
+	clear(t.evals)
 	return errors.Join(errs...)
+}
+
+// beginEpoch tells the hook that an epoch begins.
+func (t *Trainer) beginEpoch(ctx context.Context) error {
+	if t.hook == nil {
+		return nil
+	}
+	t.hook.EpochStep()
+	t.refreeze()
+	h, ok := t.hook.(StagedHook)
+	if !ok {
+		return nil
+	}
+	changed, err := h.BeginEpoch(ctx)
+	if err != nil || !changed {
+		return err
+	}
+	return t.forget()
 }
 
 // Result is the outcome of one step.
@@ -266,6 +301,7 @@ func (t *Trainer) update(grads []*tensor.Tensor, epoch float64, scale float32) {
 	for i := range t.optimizer.params {
 		t.optimizer.params[i].Grad = grads[i]
 	}
+	t.optimizer.Decay(!t.schedule.opt.Drop.noDecay(epoch))
 	t.optimizer.Step(t.schedule.LR(epoch), scale)
 	if h, ok := t.hook.(AfterStepper); ok {
 		h.AfterStep()
@@ -374,9 +410,10 @@ func (t *Trainer) EpochFrom(ctx context.Context, l *data.Loader, at *Position, e
 	if err := ctx.Err(); err != nil && at.Step < steps {
 		return err
 	}
-	if t.hook != nil && at.Step == 0 {
-		t.hook.EpochStep()
-		t.refreeze()
+	if at.Step == 0 {
+		if err := t.beginEpoch(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
 	}
 	t.drop()
 	now, began := *at, at.Step == 0

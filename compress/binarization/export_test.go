@@ -1,0 +1,4 @@
+package binarization
+
+// KthLargest is tested against sorting.
+var KthLargest = kthLargest
