@@ -72,24 +72,31 @@ func Backend() engine.Backend { return native.Backend{} }
 // epoch 0. Batches are those of the loader, the last one cut to the number
 // asked for.
 func Calibration(ctx context.Context, l *data.Loader) compress.Calibration {
-	return compress.Calibration{Batches: func(n int) compress.Batches {
-		return func(yield func([]*tensor.Tensor, error) bool) {
-			for b, err := range l.Batches(ctx, 0) {
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				if n <= 0 {
-					return
-				}
-				x := firstRows(b.Images, n)
-				n -= x.Shape()[0]
-				if !yield([]*tensor.Tensor{x}, nil) {
-					return
+	batches := func(labelled bool) func(n int) compress.Batches {
+		return func(n int) compress.Batches {
+			return func(yield func([]*tensor.Tensor, error) bool) {
+				for b, err := range l.Batches(ctx, 0) {
+					if err != nil {
+						yield(nil, err)
+						return
+					}
+					if n <= 0 {
+						return
+					}
+					x := []*tensor.Tensor{firstRows(b.Images, n)}
+					rows := x[0].Shape()[0]
+					n -= rows
+					if labelled {
+						x = append(x, tensor.From(b.Labels.I64()[:rows], rows))
+					}
+					if !yield(x, nil) {
+						return
+					}
 				}
 			}
 		}
-	}}
+	}
+	return compress.Calibration{Batches: batches(false), Labelled: batches(true)}
 }
 
 // firstRows returns the first n entries along axis 0, sharing memory.

@@ -84,7 +84,23 @@ type Calibration struct {
 	// Batches starts over from the first sample at each call and yields at
 	// least n samples, or all there are.
 	Batches func(n int) Batches
+
+	// Labelled is Batches with the target of the loss behind each batch's inputs;
+	// nil where samples have none.
+	Labelled func(n int) Batches
+	// Loss is what the model is trained with; nil is the cross-entropy of its
+	// first output.
+	Loss Loss
+	// Cache is a folder for results that take long and are the same for the same
+	// model, data and options; empty keeps none.
+	Cache string
+	// Note, if set, receives a line about each long phase.
+	Note func(format string, args ...any)
 }
+
+// Loss builds the scalar loss of a model's outputs and a target into the graph
+// under construction.
+type Loss func(b *ir.Builder, outputs []*ir.Value, target *ir.Value) (*ir.Value, error)
 
 // Runner runs graphs over data. Engines satisfy it by way of the facade.
 type Runner interface {
