@@ -121,6 +121,14 @@ func (c *compiler) emitChainUnit(n, unit int, l *link) {
 // stored write to a tile of their own.
 func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 	length, tasks := chainTasks(ch.n, ch.unit)
+	part := c.chainPart(ch, stored)
+	n := ch.n
+	return runTasks(c.pool, tasks, func(t, worker int) { part(t, worker, t*length, min(n, (t+1)*length)) })
+}
+
+// chainPart returns the function that runs a chain over elements lo ≤ i < end,
+// which are those of one task.
+func (c *compiler) chainPart(ch *chain, stored map[*slot]bool) func(task, worker, lo, end int) {
 	step := roundUnit(tileLen, ch.unit)
 	type operand struct {
 		mem  []float32                   // nil: the tile of link from, or load
@@ -188,10 +196,9 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 		}
 		ws[w].src = make([][]float32, most)
 	}
-	n := ch.n
-	task := func(t, worker int) {
+	return func(task, worker, lo, end int) {
 		w := &ws[worker]
-		for lo, end := t*length, min(n, (t+1)*length); lo < end; lo += step {
+		for start := lo; lo < end; lo += step {
 			hi := min(end, lo+step)
 			for i := range links {
 				b := &links[i]
@@ -215,14 +222,13 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 					dst = w.own[i][:hi-lo]
 				}
 				w.tiles[i] = dst
-				b.run(tile{task: t, lo: lo, first: lo == t*length}, dst, src)
+				b.run(tile{task: task, lo: lo, first: lo == start}, dst, src)
 				if b.store != nil {
 					b.store(dst, lo)
 				}
 			}
 		}
 	}
-	return runTasks(c.pool, tasks, task)
 }
 
 // runTasks returns a run function that hands out the tasks.

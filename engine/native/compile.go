@@ -74,10 +74,11 @@ type step struct {
 	reads  []*slot
 	writes []*slot
 	temps  []*temp
-	chain  *chain   // nil unless the step streams elements, see chain.go
-	also   *ir.Node // a node that the step does too
-	input  *loaded  // of convolutions, see load.go
-	output *watched // of convolutions, see watch.go
+	given  []*temp   // those of temps that the step reads only, as far as is known
+	chain  *chain    // nil unless the step streams elements, see chain.go
+	also   *ir.Node  // a node that the step does too
+	input  *loaded   // of convolutions, see load.go
+	output *finished // of convolutions, see finish.go
 	// once says that the step's result never changes: it runs when memory is
 	// placed, and its temps keep their memory.
 	once bool
@@ -297,8 +298,10 @@ func (c *compiler) live() []*plan.Buffer {
 	for i, s := range c.steps {
 		s.bytes = 0
 		for _, l := range [][]*slot{s.reads, s.writes} {
-			for _, r := range l {
-				s.bytes += int64(r.shape.Numel() * elemSize(r.dtype))
+			for k, r := range l {
+				if r.buf == nil || !slices.ContainsFunc(l[:k], func(q *slot) bool { return q.buf == r.buf }) {
+					s.bytes += int64(r.shape.Numel() * elemSize(r.dtype))
+				}
 				touch(r.buf, i)
 			}
 		}

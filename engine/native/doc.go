@@ -8,7 +8,7 @@
 //	spread.go     operands that broadcast; convert.go: element types in chains
 //	fuse.go       the table of fusions; rule_*.go: one fusion each
 //	load.go       activations that convolutions compute as they load them
-//	watch.go      work on a convolution's result while it is in the caches
+//	finish.go     work on a convolution's result while it is in the caches
 //	describe.go   what inspect --plan shows
 //	reference.go  the lowering of everything else: the operator's own Eval
 //	program.go    inputs, outputs, Run

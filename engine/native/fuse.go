@@ -23,9 +23,10 @@ var fusions = []fusion{
 	{"join", "chains over the same elements become one", (*compiler).joinChains},
 	{"again", "cheap results are computed again where they are read, rather than kept", (*compiler).again}, // finds results that later steps of joined chains read
 	{"load", "convolutions compute their input as they load it", (*compiler).onLoad},                       // of what is still read from memory
-	{"watch", "convolutions sum their result while the caches hold it", (*compiler).watch},                 // chains that load has emptied of results
-	{"store", "what only its own chain reads is not stored", (*compiler).dropStores},                       // no rule after it may add readers
-	{"reuse", "results lie where an operand lay", (*compiler).reuse},                                       // needs to know what is stored
+	{"drop", "what nobody reads any more is not computed", (*compiler).drop},                               // what again and load have left
+	{"finish", "convolutions run the chain behind them while the caches hold their result", (*compiler).finish},
+	{"store", "what only its own chain reads is not stored", (*compiler).store}, // no rule after it may add readers
+	{"reuse", "results lie where an operand lay", (*compiler).reuse},            // needs to know what is stored
 }
 
 // fuse applies the rules.
@@ -59,8 +60,8 @@ func (c *compiler) aliases(s *slot) []*slot {
 	return c.byBuffer[s.buf]
 }
 
-// needs reports whether b must run after a: it reads what a writes, or both use
-// the same scratch memory.
+// needs reports whether b must run after a: it reads what a writes, or one of
+// them writes scratch memory that the other uses.
 func needs(b, a *step) bool {
 	for _, w := range a.writes {
 		for _, r := range b.reads {
@@ -70,9 +71,20 @@ func needs(b, a *step) bool {
 		}
 	}
 	for _, t := range a.temps {
-		if slices.Contains(b.temps, t) {
+		if slices.Contains(b.temps, t) && !(a.onlyReads(t) && b.onlyReads(t)) {
 			return true
 		}
 	}
 	return false
+}
+
+// onlyReads reports whether the step is known to read the scratch memory, not
+// to write it: parameters of links, as opposed to their sums.
+func (s *step) onlyReads(t *temp) bool {
+	if s.chain == nil {
+		return slices.Contains(s.given, t)
+	}
+	return !slices.ContainsFunc(s.chain.links, func(l *link) bool {
+		return l.sums != nil && (l.sums.part == t || l.sums.own == t)
+	})
 }

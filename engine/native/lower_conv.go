@@ -67,16 +67,19 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	}, packed)
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)
-	output := &watched{
-		slot: y, workers: c.workers,
+	output := &finished{
+		slot:  y,
 		tasks: func() int { return sz.ForwardTasks },
 		region: func(task int) (lo, hi int) {
 			r := p.ForwardRegion(task)
 			return r.P0 * g.OC, r.P1 * g.OC
 		},
 		entire: func() bool {
+			if sz.ForwardTasks == 0 {
+				return false
+			}
 			r := p.ForwardRegion(0)
-			return sz.ForwardTasks > 0 && r.C0 == 0 && r.C1 == g.OC
+			return r.C0 == 0 && r.C1 == g.OC
 		},
 	}
 	s := c.emit(n, p.Kernels(), []*slot{x, bias}, []*slot{y}, func() func() error {
@@ -93,7 +96,7 @@ func lowerConv(c *compiler, n *ir.Node) error {
 		task := func(t, worker int) {
 			p.Forward(t, scratch.part(worker, sz.ForwardScratch), xd, packed.mem, fs[worker], yd)
 		}
-		return runTasks(pool, sz.ForwardTasks, then(task, output.after()))
+		return runTasks(pool, sz.ForwardTasks, then(task, output.after(c)))
 	}, packed, scratch)
 	s.output = output
 	s.stores(e)
@@ -147,6 +150,21 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 	}, packed)
 	e := c.epilogueOf(n)
 	dx := c.out(e.out, channelsLast)
+	output := &finished{
+		slot:  dx,
+		tasks: func() int { return sz.BackwardDataTasks },
+		region: func(task int) (lo, hi int) {
+			r := p.BackwardDataRegion(task)
+			return r.P0 * g.IC, r.P1 * g.IC
+		},
+		entire: func() bool {
+			if sz.BackwardDataTasks == 0 {
+				return false
+			}
+			r := p.BackwardDataRegion(0)
+			return r.C0 == 0 && r.C1 == g.IC
+		},
+	}
 	s := c.emit(n, p.Kernels(), []*slot{dy, bias}, []*slot{dx}, func() func() error {
 		dyd, dxd, pool := dy.f32(), dx.f32(), c.pool
 		f := conv.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
@@ -156,8 +174,9 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 		task := func(t, worker int) {
 			p.BackwardData(t, scratch.part(worker, sz.BackwardDataScratch), dyd, packed.mem, f, dxd)
 		}
-		return func() error { pool.Run(sz.BackwardDataTasks, task); return nil }
+		return runTasks(pool, sz.BackwardDataTasks, then(task, output.after(c)))
 	}, packed, scratch)
+	s.output = output
 	s.stores(e)
 	return nil
 }

@@ -53,8 +53,8 @@ func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)
 	ch := y.channels()
-	output := &watched{
-		slot: y, workers: c.workers,
+	output := &finished{
+		slot:  y,
 		tasks: func() int { return tasks },
 		region: func(task int) (lo, hi int) {
 			r := region(task)
@@ -68,7 +68,7 @@ func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
-		return runTasks(c.pool, tasks, then(func(t, _ int) { pass(t, xd, packed.mem, f, yd) }, output.after()))
+		return runTasks(c.pool, tasks, then(func(t, _ int) { pass(t, xd, packed.mem, f, yd) }, output.after(c)))
 	}, packed)
 	s.output = output
 	s.stores(e)

@@ -62,6 +62,7 @@ func (c *compiler) loadLink(p *step, l *link) error {
 		}
 		for _, m := range cone {
 			s.temps = append(s.temps, m.temps...)
+			s.given = append(s.given, m.temps...)
 			s.fused = append(s.fused, m.name)
 			s.note("load", true, "%s of %s is computed as the input is loaded", m.name, m.node.Name)
 		}

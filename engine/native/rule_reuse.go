@@ -21,15 +21,24 @@ func (c *compiler) reuse() error {
 		last[s.buf] = len(c.steps)
 	}
 	for i, s := range c.steps {
-		if s.chain == nil {
+		ch := s.runs()
+		if ch == nil {
 			continue
 		}
 		taken := map[*plan.Buffer]bool{nil: true}
 		for _, w := range s.writes {
 			taken[w.buf] = true
 		}
-		for _, w := range s.writes {
-			if x := s.chain.operandFor(w, func(x *slot) bool { return !taken[x.buf] && last[x.buf] == i }); x != nil {
+		writes := s.writes
+		if s.output != nil { // a convolution's result may be overwritten, what its other tasks read may not
+			for _, r := range s.output.reads {
+				taken[r.buf] = true
+			}
+			delete(taken, s.output.slot.buf)
+			writes = writes[1:]
+		}
+		for _, w := range writes {
+			if x := ch.operandFor(w, func(x *slot) bool { return !taken[x.buf] && last[x.buf] == i }); x != nil {
 				s.note("reuse", true, "the result lies where %q lay", x.value.Name)
 				taken[x.buf] = true
 				last[x.buf] = last[w.buf]
