@@ -9,6 +9,12 @@ import (
 	"github.com/go-nncf/nncf/ir"
 )
 
+// Sensitivity measures the layers of a model quantized without training, as
+// [Quantize] returned it with its float model; see [sensitivity.Analyze].
+func Sensitivity(ctx context.Context, float *Model, c *Compressed, data func() compress.Batches, threads int, o sensitivity.Options) (*sensitivity.Analysis, error) {
+	return sensitivity.Analyze(ctx, runner{engine.Options{Threads: threads}}, float.Graph, c.Graph, data, o)
+}
+
 // Compare runs two models on the same samples and compares all values that both
 // have under one name; see [sensitivity.Compare]. data starts over at each call.
 func Compare(ctx context.Context, a, b *ir.Graph, data func() compress.Batches, threads int) (*sensitivity.Comparison, error) {

@@ -200,6 +200,8 @@ func (c *Comparison) Worst(n int) []ValueDifference {
 // which neither graph touches meanwhile.
 func together(ctx context.Context, r compress.Runner, a, b *ir.Graph, wantA, wantB []*ir.Value, dataA, dataB compress.Batches,
 	f func(x, y []*tensor.Tensor) error) error {
+	wantA, atA := unique(wantA)
+	wantB, atB := unique(wantB)
 	ctx, cancel := context.WithCancel(ctx)
 	next, done := make(chan []*tensor.Tensor), make(chan struct{})
 	var errA error
@@ -224,7 +226,7 @@ func together(ctx context.Context, r compress.Runner, a, b *ir.Graph, wantA, wan
 		if !ok {
 			return errEnded
 		}
-		if err := f(x, got); err != nil {
+		if err := f(spread(x, atA), spread(got, atB)); err != nil {
 			return err
 		}
 		select {
@@ -246,6 +248,27 @@ func together(ctx context.Context, r compress.Runner, a, b *ir.Graph, wantA, wan
 		return errA
 	}
 	return errB
+}
+
+// unique returns the list without repetitions, and where each entry went.
+func unique(list []*ir.Value) (out []*ir.Value, at []int) {
+	for _, v := range list {
+		i := slices.Index(out, v)
+		if i < 0 {
+			i = len(out)
+			out = append(out, v)
+		}
+		at = append(at, i)
+	}
+	return out, at
+}
+
+func spread(list []*tensor.Tensor, at []int) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(at))
+	for i, k := range at {
+		out[i] = list[k]
+	}
+	return out
 }
 
 var errEnded = errors.New("the first model got fewer batches than the second")

@@ -24,6 +24,7 @@ type inspectCmd struct {
 	Config     string `help:"Configuration whose compression section is applied first; --quantizers alone takes the default INT8." placeholder:"FILE"`
 	Samples    int    `help:"Calibration samples of --dataset, which initialises the ranges." default:"300" placeholder:"N"`
 	planFlags
+	sensitivityFlags
 	dataFlags
 }
 
@@ -37,7 +38,8 @@ Examples:
   nncf inspect model.onnx --dot | dot -Tsvg > model.svg
   nncf inspect model.onnx --config int8.json --text
   nncf inspect model.onnx --config int8.json --quantizers
-  nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json`
+  nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json
+  nncf inspect model.onnx --sensitivity --dataset imagefolder:images --accuracy 500`
 }
 
 // description is what inspect reports.
@@ -70,14 +72,20 @@ func (c *inspectCmd) Run(s *session) error {
 	if c.Samples < 1 {
 		return usagef("--samples: got %d, want 1 or more", c.Samples)
 	}
-	if c.Dataset != "" && !c.Quantizers && c.Config == "" {
-		return usagef("--dataset: the ranges it initialises are those of --quantizers or --config")
+	if c.Dataset != "" && !c.Quantizers && !c.Sensitivity && c.Config == "" {
+		return usagef("--dataset: the ranges it initialises are those of --quantizers, --sensitivity or --config")
 	}
 	if err := c.dataFlags.check(); err != nil {
 		return err
 	}
 	if err := c.planFlags.check(); err != nil {
 		return err
+	}
+	if err := c.sensitivityFlags.check(c.Dataset, c.Config); err != nil {
+		return err
+	}
+	if c.Sensitivity {
+		return c.sensitivity(s)
 	}
 	m, err := loadModel(c.Model)
 	if err != nil {
