@@ -99,6 +99,14 @@ func Calibration(ctx context.Context, l *data.Loader) compress.Calibration {
 	return compress.Calibration{Batches: batches(false), Labelled: batches(true)}
 }
 
+// InsertBatchNorm puts batch normalization behind the convolutions of m that have
+// none, with the statistics of samples from c, and returns how many: what a model
+// needs for training that was exported with its normalization folded. See
+// [compress.InsertBatchNorm].
+func InsertBatchNorm(ctx context.Context, m *Model, c compress.Calibration, samples int, opts engine.Options) (int, error) {
+	return compress.InsertBatchNorm(ctx, runner{opts}, m.Graph, c, samples, m.Trace)
+}
+
 // firstRows returns the first n entries along axis 0, sharing memory.
 func firstRows(t *tensor.Tensor, n int) *tensor.Tensor {
 	s := t.Shape().Clone()

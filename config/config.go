@@ -236,6 +236,11 @@ type Loss struct {
 type BatchNorm struct {
 	Freeze   bool    `json:"freeze,omitempty"`
 	Momentum float32 `json:"momentum,omitempty"` // weight of the old value
+
+	// Insert puts normalization behind convolutions that have none, with the
+	// statistics of InsertSamples samples (2000 by default).
+	Insert        bool `json:"insert,omitempty"`
+	InsertSamples int  `json:"insert_samples,omitempty"`
 }
 
 // Output is the exported model.

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
+	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/train"
 )
 
@@ -172,6 +174,13 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	if err := r.fitLoaders(m); err != nil {
 		return err
+	}
+	if r.c.BatchNorm.Insert {
+		n, err := nncf.InsertBatchNorm(ctx, m, nncf.Calibration(ctx, r.calibration), cmp.Or(r.c.BatchNorm.InsertSamples, compress.DefaultAdaptationSamples), engine.Options{Threads: r.c.Threads, Logger: r.opt.Logger})
+		if err != nil {
+			return err
+		}
+		r.opt.note("inserted batch normalization behind %d layers", n)
 	}
 	if r.state, err = newState(m); err != nil {
 		return err
