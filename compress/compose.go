@@ -112,9 +112,15 @@ func (c composite) Stage() Stage {
 	if len(c) == 0 {
 		return Uncompressed
 	}
-	s := c[0].Stage()
-	for _, x := range c[1:] {
-		s = s.And(x.Stage())
+	s, counts := FullyCompressed, false
+	for _, x := range c {
+		switch _, none := x.(interface{ Stageless() }); {
+		case none: // compresses nothing: distillation
+		case counts:
+			s = s.And(x.Stage())
+		default:
+			s, counts = x.Stage(), true
+		}
 	}
 	return s
 }

@@ -9,8 +9,9 @@ import (
 	"strings"
 
 	"github.com/go-nncf/nncf/compress"
-	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/binarization"
+	"github.com/go-nncf/nncf/compress/distillation"
+	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/internal/cpu"
@@ -32,6 +33,7 @@ var algorithms = []algorithm{
 	{sparsity.RB, makeRB, sparsity.RestoreRB},
 	{sparsity.Constant, makeConstant, sparsity.RestoreConstant},
 	{binarization.Name, makeBinarization, binarization.Restore},
+	{distillation.Name, makeDistillation, distillation.Restore},
 }
 
 func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, error) {

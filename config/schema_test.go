@@ -12,8 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/binarization"
+	"github.com/go-nncf/nncf/compress/distillation"
+	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/data"
@@ -37,6 +38,7 @@ func TestSchema_Structures(t *testing.T) {
 		"quantization.weights": {"linked_quantizer_scopes"}, "quantization.activations": {"linked_quantizer_scopes"}})
 	compare(t, s, s.lookup("#/definitions/filter_pruning"), reflect.TypeFor[pruning.Options](), "filter_pruning", nil)
 	compare(t, s, s.lookup("#/definitions/magnitude_sparsity"), reflect.TypeFor[sparsity.MagnitudeOptions](), "magnitude_sparsity", nil)
+	compare(t, s, s.lookup("#/definitions/knowledge_distillation"), reflect.TypeFor[distillation.Options](), "knowledge_distillation", nil)
 	compare(t, s, s.lookup("#/definitions/rb_sparsity"), reflect.TypeFor[sparsity.RBOptions](), "rb_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/const_sparsity"), reflect.TypeFor[sparsity.ConstantOptions](), "const_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/binarization"), reflect.TypeFor[binarization.Options](), "binarization", map[string][]string{

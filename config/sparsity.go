@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/distillation"
 	"github.com/go-nncf/nncf/compress/sparsity"
 )
 
@@ -34,4 +35,12 @@ func makeConstant(section json.RawMessage, c *Config) (compress.Algorithm, error
 	}
 	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
 	return sparsity.NewConstant(o), o.Validate()
+}
+
+func makeDistillation(section json.RawMessage, _ *Config) (compress.Algorithm, error) {
+	o, err := decodeSection[distillation.Options](section)
+	if err != nil {
+		return nil, err
+	}
+	return distillation.New(o), o.Validate()
 }

@@ -35,6 +35,7 @@ var schedules = map[string]string{
 	"frozen":               `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "sparsity_freeze_epoch": 1, "pattern": "2:4"}}`,
 	"rb":                   `{"algorithm": "rb_sparsity", "params": {"schedule": "polynomial", "sparsity_target_epoch": 1, "mask_lr": 1, "sparsity_freeze_epoch": 1}}`,
 	"rb adaptive by layer": `{"algorithm": "rb_sparsity", "params": {"schedule": "adaptive", "sparsity_level_setting_mode": "local", "mask_lr": 1}}`,
+	"distillation":         `{"algorithm": "knowledge_distillation", "type": "softmax", "temperature": 2}, {"algorithm": "magnitude_sparsity", "params": {"sparsity_target_epoch": 1}}`,
 }
 
 // A run that is stopped in the middle of a schedule and resumed leaves what an
@@ -100,8 +101,9 @@ func zeros(t testing.TB, path string) float64 {
 // zeros of the integers in the file.
 func TestTrain_StackInAnyOrder(t *testing.T) {
 	magnitude := `{"algorithm": "magnitude_sparsity", ` + bn64 + `, "params": {"schedule": "multistep", "multistep_steps": [], "multistep_sparsity_levels": [0.5]}}`
+	teacher := `{"algorithm": "knowledge_distillation", "type": "softmax"}`
 	var want outcome
-	for i, text := range []string{with(magnitude, int8Section), with(int8Section, magnitude)} {
+	for i, text := range []string{with(magnitude, int8Section, teacher), with(int8Section, teacher, magnitude), with(teacher, magnitude, int8Section)} {
 		c := parse(t, t.TempDir(), text)
 		r := mustTrain(t, c, job.Options{})
 		if got := zeros(t, r.Output); got < 0.5 {
@@ -114,7 +116,7 @@ func TestTrain_StackInAnyOrder(t *testing.T) {
 		if i == 0 {
 			want = got
 		} else if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("-sparsity first +quantization first:\n%s", d)
+			t.Errorf("-first order +order %d:\n%s", i+1, d)
 		}
 	}
 }
