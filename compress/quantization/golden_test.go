@@ -23,10 +23,10 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// runner runs graphs on the native engine.
-type runner struct{}
+// runner runs graphs on the native engine, by one thread unless told otherwise.
+type runner struct{ threads int }
 
-func (runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data compress.Batches, f func([]*tensor.Tensor) error) (err error) {
+func (r runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data compress.Batches, f func([]*tensor.Tensor) error) (err error) {
 	programs := map[int]engine.Program{}
 	defer func() {
 		for _, p := range programs {
@@ -49,7 +49,7 @@ func (runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data compr
 				s.Outputs = append(s.Outputs, s.Value(v.Name))
 			}
 			s.Prune()
-			if p, err = (native.Backend{}).Compile(ctx, s, engine.Options{Threads: 1}); err != nil {
+			if p, err = (native.Backend{}).Compile(ctx, s, engine.Options{Threads: max(1, r.threads)}); err != nil {
 				return err
 			}
 			programs[n] = p
