@@ -25,8 +25,11 @@ type QuantizeOptions struct {
 	Recovery   ptq.Options  // what else keeps accuracy; its subset is Samples
 	Data       *data.Loader // calibration, in its order
 	Eval       *data.Loader // nil: accuracy is not measured
-	Export     ExportOptions
-	Threads    int
+	// Control, if given, returns layers to more bits or to float until the
+	// accuracy is within its budget. It needs Eval.
+	Control *AccuracyControl
+	Export  ExportOptions
+	Threads int
 	Options
 }
 
@@ -35,10 +38,24 @@ type QuantizeOptions struct {
 // other forms: model.ckpt for model.onnx.
 func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	start := time.Now()
-	defer func() { err = cancelled(ctx, err) }()
+	defer func() {
+		if o.Control != nil && err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("%w; the best model so far is in %s, the same command goes on", ErrInterrupted, o.Output)
+			return
+		}
+		err = cancelled(ctx, err)
+	}()
 	o.Recovery.Subset = o.Samples
 	if err := errors.Join(o.Export.Validate(), o.Recovery.Validate()); err != nil {
 		return nil, err
+	}
+	if o.Control != nil {
+		if o.Eval == nil {
+			return nil, errors.New("accuracy control needs data to measure the accuracy on")
+		}
+		if err := o.Control.Validate(); err != nil {
+			return nil, err
+		}
 	}
 	if sameFile(o.Model, o.Output) {
 		return nil, fmt.Errorf("output %s would replace the model: choose another name", o.Output)
@@ -52,6 +69,13 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	}
 	o.Data.Batch = min(o.Data.BatchSize(), calibrationBatch)
 	r := &Result{Model: o.Model}
+	if o.Control != nil {
+		s, err := o.control(ctx, m, r)
+		if err != nil {
+			return nil, err
+		}
+		return o.finish(ctx, s, r, start)
+	}
 	topt := train.Options{Threads: o.Threads, Logger: o.Logger, Progress: o.Progress}
 	if o.Eval != nil {
 		o.note("evaluating the float model")
@@ -68,9 +92,6 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		return nil, err
 	}
 	r.QuantizeSeconds = time.Since(begin).Seconds()
-	r.Stage = s.compressed.Stage()
-	st := s.compressed.Statistics()
-	r.Statistics = &st
 	if o.Eval != nil {
 		o.note("evaluating the quantized model")
 		c, err := nncf.Evaluate(ctx, s.compressed.Graph, o.Eval, topt)
@@ -79,7 +100,25 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		}
 		r.Compressed, r.Metrics, r.Samples = &c, c, c.Samples
 	}
+	return o.finish(ctx, s, r, start)
+}
+
+// finish writes the result and completes the report.
+func (o QuantizeOptions) finish(ctx context.Context, s *state, r *Result, start time.Time) (_ *Result, err error) {
+	r.Stage = s.compressed.Stage()
+	st := s.compressed.Statistics()
+	r.Statistics = &st
 	o.note("exporting %s", o.Output)
+	if r.Export, err = o.keep(ctx, s, r, true); err != nil {
+		return nil, err
+	}
+	r.Output = o.Output
+	r.Seconds = time.Since(start).Seconds()
+	return r, nil
+}
+
+// keep writes the model and its checkpoint; verify reads it back and compares.
+func (o QuantizeOptions) keep(ctx context.Context, s *state, r *Result, verify bool) (*ExportReport, error) {
 	r.Checkpoint = strings.TrimSuffix(o.Output, filepath.Ext(o.Output)) + ".ckpt"
 	if err := os.MkdirAll(filepath.Dir(o.Output), 0o755); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
@@ -91,12 +130,11 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	if err := ck.Save(r.Checkpoint); err != nil {
 		return nil, err
 	}
-	if r.Export, err = exportModel(ctx, s, o.Output, o.Export, o.Data, verifyCalibration, o.Threads); err != nil {
-		return nil, err
+	samples := o.Data
+	if !verify {
+		samples = nil
 	}
-	r.Output = o.Output
-	r.Seconds = time.Since(start).Seconds()
-	return r, nil
+	return exportModel(ctx, s, o.Output, o.Export, samples, verifyCalibration, o.Threads)
 }
 
 // calibrationBatch bounds the batches of calibration: the values that ranges are

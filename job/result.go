@@ -29,6 +29,7 @@ type Result struct {
 	Epochs     []EpochResult        `json:"epochs,omitempty"`
 	Stage      compress.Stage       `json:"stage"`
 	Statistics *compress.Statistics `json:"statistics,omitempty"`
+	Search     *SearchReport        `json:"search,omitempty"` // accuracy control
 	Export     *ExportReport        `json:"export,omitempty"`
 	Output     string               `json:"output,omitempty"`
 	Checkpoint string               `json:"checkpoint,omitempty"`
@@ -68,6 +69,21 @@ func (r *Result) WriteTable(w io.Writer) error {
 	}
 	if r.Runtime != "" {
 		row("runtime\t%s", r.Runtime)
+	}
+	if s := r.Search; s != nil {
+		row("")
+		reached := "reached"
+		if !s.Reached {
+			reached = "NOT reached; this is the best of what was tried"
+		}
+		row("budget of %g points\t%s, %d models tried", s.MaxDrop, reached, len(s.Steps))
+		for _, x := range s.Reverts {
+			if x.Bits > 0 {
+				row("%d bits\t%s", x.Bits, x.Scope)
+				continue
+			}
+			row("in float\t%s", x.Scope)
+		}
 	}
 	if e := r.Export; e != nil {
 		row("")

@@ -22,6 +22,9 @@ type quantizeCmd struct {
 	SmoothQuant     float64 `help:"Move outliers of activations into the weights of matrix products: the exponent, 0.5 to 0.95 for transformers; 0 is off." default:"0" placeholder:"ALPHA" group:"accuracy"`
 	LearnedRounding bool    `help:"Round every weight up or down by the error of its layer's result." group:"accuracy"`
 
+	MaxDrop  float64 `help:"Return layers to more bits or to float, the most sensitive first, until top-1 is at most so many points below float's. What was tried is kept in NAME.search.json, from which the same command goes on." default:"-1" placeholder:"POINTS" group:"accuracy"`
+	MaxSteps int     `help:"Models that --max-drop tries at most; 0 means as many as there are layers." default:"0" placeholder:"N" group:"accuracy"`
+
 	NoEval bool `help:"Do not measure accuracies."`
 
 	Confusion bool `help:"Report confusion matrices too."`
@@ -34,7 +37,8 @@ model. Accuracies of both models are measured on the test part unless --no-eval.
 
 Examples:
   nncf quantize resnet20.onnx --dataset cifar10:data -o int8.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
-  nncf quantize model.onnx --dataset imagefolder:images -o int8.onnx --resize 256 --crop 224 --no-eval`
+  nncf quantize model.onnx --dataset imagefolder:images -o int8.onnx --resize 256 --crop 224 --no-eval
+  nncf quantize model.onnx --config int4.json -o int4.onnx --max-drop 0.5`
 }
 
 // defaultCompression is INT8 with weights quantized per channel.
@@ -75,6 +79,12 @@ func (c *quantizeCmd) Run(s *session) error {
 		if o.Eval, err = c.loader(cfg, data.Test, 0, false); err != nil {
 			return err
 		}
+	}
+	if c.MaxDrop >= 0 {
+		if c.NoEval {
+			return usagef("--max-drop: accuracy has to be measured, leave out --no-eval")
+		}
+		o.Control = &job.AccuracyControl{MaxDrop: c.MaxDrop, MaxSteps: c.MaxSteps}
 	}
 	p := newProgress(s.Err)
 	o.Options = job.Options{Logger: s.log, Progress: p.report, Note: p.note}
