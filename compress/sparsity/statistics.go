@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/pass"
 )
 
 // LayerReport is what one layer's mask is like.
@@ -97,4 +98,25 @@ func (b *base) parameters() int {
 // Statistics implements [compress.Controller].
 func (c *MagnitudeController) Statistics() compress.Statistics {
 	return c.statistics(c.Report(), c.leveler.Level)
+}
+
+// Zeros lists the zeros that the weights of a graph have, masked, quantized or
+// as they are.
+func Zeros(g *ir.Graph) []LayerReport {
+	layers, err := findLayers(g, compress.Scopes{})
+	if err != nil {
+		return nil // a graph without weights
+	}
+	var list []LayerReport
+	for _, l := range layers {
+		t, _ := pass.StoredTensor(g.Value(l.Weight))
+		zeros := 0
+		for _, v := range t.F32() {
+			if v == 0 {
+				zeros++
+			}
+		}
+		list = append(list, LayerReport{Weight: l.Weight, Node: l.Node, Shape: t.Shape(), Elements: t.Len(), Zeros: zeros, Level: float64(zeros) / float64(t.Len())})
+	}
+	return list
 }

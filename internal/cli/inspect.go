@@ -25,6 +25,7 @@ type inspectCmd struct {
 	Samples    int    `help:"Calibration samples of --dataset, which initialises the ranges." default:"300" placeholder:"N"`
 	planFlags
 	sensitivityFlags
+	sparsityFlags
 	dataFlags
 }
 
@@ -39,6 +40,7 @@ Examples:
   nncf inspect model.onnx --config int8.json --text
   nncf inspect model.onnx --config int8.json --quantizers
   nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json
+  nncf inspect model.onnx --config sparse.json --sparsity --json
   nncf inspect model.onnx --sensitivity --dataset imagefolder:images --accuracy 500`
 }
 
@@ -84,12 +86,18 @@ func (c *inspectCmd) Run(s *session) error {
 	if err := c.sensitivityFlags.check(c.Dataset, c.Config); err != nil {
 		return err
 	}
+	if err := c.sparsityFlags.check(); err != nil {
+		return err
+	}
 	if c.Sensitivity {
 		return c.sensitivity(s)
 	}
 	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
+	}
+	if c.Sparsity && c.Config == "" {
+		return c.sparsity(s, c.Model, m, nil)
 	}
 	var hook train.Hook
 	if c.Quantizers || c.Config != "" {
@@ -99,6 +107,9 @@ func (c *inspectCmd) Run(s *session) error {
 		}
 		if c.Quantizers {
 			return s.printQuantizers(c.Model, k, c.Dataset != "")
+		}
+		if c.Sparsity {
+			return c.sparsity(s, c.Model, m, k)
 		}
 		m, hook = &nncf.Model{Graph: k.Graph, Trace: k.Trace}, k
 	}
