@@ -68,6 +68,9 @@ type Config struct {
 
 	// Compression is one algorithm's section or a list of them (NNCF).
 	Compression Sections `json:"compression,omitempty"`
+	// AccuracyAware trains until the accuracy is good enough, or the level is as high
+	// as that allows (NNCF).
+	AccuracyAware *AccuracyAware `json:"accuracy_aware_training,omitempty"`
 	// TargetDevice chooses the hardware rules (NNCF).
 	TargetDevice string `json:"target_device,omitempty"`
 	// IgnoredScopes are ignored by every algorithm (NNCF).

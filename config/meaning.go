@@ -42,6 +42,7 @@ func (c *checker) options(cfg *Config) {
 		{"optimizer", cfg.TrainOptions().Validate()},
 		{"train_transforms", cfg.TrainTransforms.Validate()},
 		{"eval_transforms", cfg.EvalTransforms.Validate()},
+		{"accuracy_aware_training", cfg.AccuracyAware.Validate()},
 	} {
 		n := c.root.get(s.key)
 		if n == nil || s.err == nil || !c.sound(n) {

@@ -28,6 +28,7 @@ type checkpointMeta struct {
 	// model is not compressed.
 	Compression *nncf.CompressionState `json:"compression,omitempty"`
 	Best        *best                  `json:"best,omitempty"`
+	Search      *search                `json:"search,omitempty"` // of accuracy-aware training
 	Result      *Result                `json:"result,omitempty"` // so far
 	Config      json.RawMessage        `json:"config,omitempty"`
 	// ModelSum is the SHA-256 of the model file that the run began with.
@@ -39,6 +40,10 @@ type best struct {
 	Stage  compress.Stage `json:"stage"`
 	Metric float64        `json:"metric"`
 	Epoch  int            `json:"epoch"` // after which it was; -1: before the first
+	// Level is that which is searched, Enough that the accuracy was; of
+	// adaptive_compression_level only.
+	Level  float64 `json:"level,omitempty"`
+	Enough bool    `json:"enough,omitempty"`
 }
 
 // beatenBy reports whether a model after an epoch replaces b, which may be nil.

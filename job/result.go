@@ -26,6 +26,9 @@ type Result struct {
 	Initialized *train.Metrics `json:"initialized,omitempty"`
 	Compressed  *train.Metrics `json:"compressed,omitempty"`
 
+	// Accuracy is what accuracy-aware training has found.
+	Accuracy *AccuracyVerdict `json:"accuracy_aware,omitempty"`
+
 	Epochs     []EpochResult        `json:"epochs,omitempty"`
 	Stage      compress.Stage       `json:"stage"`
 	Statistics *compress.Statistics `json:"statistics,omitempty"`

@@ -51,7 +51,7 @@ func (r *run) resume(ck *train.Checkpoint) (err error) {
 			return err
 		}
 	}
-	if at.Epoch >= r.c.Epochs {
+	if at.Epoch >= r.epochs() || r.meta.Search != nil && r.meta.Search.Done {
 		r.opt.note("all %d epochs are done", at.Epoch)
 		return nil
 	}

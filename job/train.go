@@ -207,7 +207,7 @@ func (r *run) begin(ctx context.Context) error {
 // fitLoaders adapts the loaders to the model. Training does not adapt: its
 // settings belong to the batch size.
 func (r *run) fitLoaders(m *nncf.Model) error {
-	if in := m.Graph.Inputs; len(in) == 1 && in[0].Type.Rank() > 0 && r.c.Epochs > 0 {
+	if in := m.Graph.Inputs; len(in) == 1 && in[0].Type.Rank() > 0 && r.epochs() > 0 {
 		if n, fixed := in[0].Type.Dims[0].Known(); fixed && n != r.train.BatchSize() {
 			return fmt.Errorf(`input %q of the model has a fixed batch of %d, training wants batches of %d: set "batch_size" to %d, or export the model with a free batch axis`, in[0].Name, n, r.train.BatchSize(), n)
 		}
@@ -237,8 +237,8 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 		return err
 	}
 	r.result.Initialized = &initialised
-	r.meta.Best = &best{r.stage(), initialised.Top1, -1}
-	return nil
+	r.meta.Best = &best{Stage: r.stage(), Metric: initialised.Top1, Epoch: -1}
+	return r.beginSearch()
 }
 
 // stage is the compression stage of the model under training.
@@ -272,7 +272,12 @@ func (r *run) newTrainer() (err error) {
 
 // fit trains the epochs that are left.
 func (r *run) fit(ctx context.Context) error {
-	for r.meta.At.Epoch < r.c.Epochs {
+	for r.meta.At.Epoch < r.epochs() {
+		if more, err := r.nextLevel(); err != nil {
+			return err
+		} else if !more {
+			break
+		}
 		r.epochStart, r.saved = time.Now(), r.meta.At.Step
 		err := r.trainer.EpochFrom(ctx, r.train, &r.meta.At, r.saveEvery)
 		if err == nil {
@@ -299,7 +304,8 @@ func (r *run) endEpoch(ctx context.Context) error {
 	}
 	epoch, stage := r.meta.At.Epoch, r.stage()
 	e := EpochResult{Epoch: epoch, LR: r.trainer.Schedule().LR(float64(epoch)), Train: r.meta.At.Metrics(), Eval: eval, Seconds: time.Since(r.epochStart).Seconds()}
-	e.Best = r.meta.Best.beatenBy(stage, eval.Top1)
+	now := best{Stage: stage, Metric: eval.Top1, Epoch: epoch}
+	e.Best = r.judge(&now)
 	e.Eval.Confusion = nil
 	if r.state.compressed != nil {
 		e.Compression = compress.Progresses(r.state.compressed.Controller)
@@ -307,10 +313,10 @@ func (r *run) endEpoch(ctx context.Context) error {
 	r.result.Epochs = append(r.result.Epochs, e)
 	r.trainer.Schedule().Report(eval.Top1)
 	if e.Best {
-		r.meta.Best = &best{stage, eval.Top1, epoch}
+		r.meta.Best = &now
 	}
 	r.meta.At = train.Position{Epoch: epoch + 1}
-	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation%s", epoch+1, r.c.Epochs, e.Train.Loss, e.Train.Top1, eval.Top1, levels(e.Compression))
+	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation%s", epoch+1, r.epochs(), e.Train.Loss, e.Train.Top1, eval.Top1, levels(e.Compression))
 	if e.Best {
 		if err := r.save(bestName); err != nil {
 			return err
@@ -346,6 +352,7 @@ func (r *run) interrupted() error {
 
 func (r *run) save(name string) error {
 	meta, result := r.meta, r.result
+	result.Accuracy = r.verdict()
 	result.Epochs = slices.Clone(result.Epochs)
 	for i := range result.Epochs {
 		result.Epochs[i].Seconds = 0
@@ -364,6 +371,7 @@ func (r *run) save(name string) error {
 
 // finish exports the best model and reports.
 func (r *run) finish(ctx context.Context) error {
+	r.result.Accuracy = r.verdict()
 	r.result.Checkpoint = r.path(lastName)
 	if r.meta.Best != nil {
 		ck, err := train.LoadCheckpoint(r.path(bestName))

@@ -107,6 +107,8 @@ type Schedule struct {
 	Best     float64 `json:"best"`   // metric
 	Bad      int     `json:"bad"`    // epochs since the metric last rose
 	Cooldown int     `json:"cooldown"`
+	// Fixed, if not 0, is the rate whatever the options say.
+	Fixed float64 `json:"fixed,omitempty"`
 }
 
 // NewSchedule returns a schedule; options must be valid.
@@ -135,6 +137,9 @@ func (s *Schedule) LR(epoch float64) float64 { return s.rate(epoch) * s.opt.Drop
 
 func (s *Schedule) rate(epoch float64) float64 {
 	o := s.opt
+	if s.Fixed != 0 {
+		return s.Fixed
+	}
 	if epoch < o.WarmupEpochs {
 		return o.LR * (o.WarmupFactor + (1-o.WarmupFactor)*epoch/o.WarmupEpochs)
 	}
