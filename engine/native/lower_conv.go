@@ -33,6 +33,12 @@ func geometryOf(xs, ws tensor.Shape, groups int, w op.Window) (conv.Geometry, er
 
 // lowerConv runs a convolution: pack the weights, then convolve.
 func lowerConv(c *compiler, n *ir.Node) error {
+	if b := c.bitsOf(n); b != nil {
+		if b.mul != nil {
+			return nil // see lowerMul: factors are computed later
+		}
+		return c.emitBits(b)
+	}
 	o := n.Op.(op.Conv)
 	xv, wv := n.In[0], n.In[1]
 	xs, ws := xv.Type.MustShape(), wv.Type.MustShape()

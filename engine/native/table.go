@@ -32,6 +32,11 @@ var lowerings = map[string]lowering{
 	"RBMask":     lowerRBMask,
 	"RBMaskGrad": lowerRBMaskGrad,
 
+	"BinarizeActivation":     lowerBinarizeActivation,
+	"BinarizeActivationGrad": lowerBinarizeActivationGrad,
+	"BinarizeWeight":         lowerBinarizeWeight,
+	"BinaryScale":            lowerBinaryScale,
+
 	"DequantizeLinear":           lowerDequantizeLinear,
 	"FakeQuantizeAsymmetric":     lowerFakeQuantizeAsymmetric,
 	"FakeQuantizeAsymmetricGrad": lowerFakeQuantizeAsymmetricGrad,
@@ -41,7 +46,7 @@ var lowerings = map[string]lowering{
 
 	"Add": lowerBinary(elementwise.Add),
 	"Div": lowerBinary(elementwise.Div),
-	"Mul": lowerBinary(elementwise.Mul),
+	"Mul": lowerMul,
 	"Sub": lowerBinary(elementwise.Sub),
 
 	"Max":  lowerMany(elementwise.Max, false),
