@@ -303,7 +303,7 @@ func (c *compiler) emitBits(b *bits) error {
 	}
 	z := p.Sizes()
 	w, x := c.in(b.weight, rowMajor), c.in(b.x, channelsLast)
-	packed, packedBits, scratch := c.temp(z.Weights), c.temp(z.Bits), c.temp(z.Scratch*c.workers)
+	packed, packedBits, scratch := c.temp(z.Weights), c.temp(z.Bits), c.workspace(z.Scratch*c.workers)
 	c.emitPack(b.conv, w, func() func() error {
 		src := w.f32()
 		return runSized(c.pool, z.PackRows, len(src), func(t, _ int) { p.PackWeights(t, packed.mem, src) })
@@ -340,7 +340,7 @@ func (c *compiler) emitBits(b *bits) error {
 		factors = f.f32
 	}
 	y := c.out(result, channelsLast)
-	output := &watched{slot: y, workers: c.workers,
+	output := &finished{slot: y,
 		tasks:  func() int { return z.Tasks },
 		entire: func() bool { return true },
 		region: func(task int) (lo, hi int) {
@@ -353,7 +353,7 @@ func (c *compiler) emitBits(b *bits) error {
 		task := func(t, worker int) {
 			p.Forward(t, scratch.part(worker, z.Scratch), packedBits.mem, packed.mem, f, yd)
 		}
-		return runTasks(c.pool, z.Tasks, then(task, output.after()))
+		return runTasks(c.pool, z.Tasks, then(task, output.after(c)))
 	}, packedBits, packed, scratch)
 	s.output, s.also = output, b.mul
 	return nil
