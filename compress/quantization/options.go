@@ -142,7 +142,7 @@ type Group struct {
 	LogScale   bool  `json:"logarithm_scale,omitempty"` // train the logarithm of the scale
 
 	// NarrowRange leaves the lowest point out of the grid, so that it is as wide to
-	// both sides: by default of weights, of asymmetric ones only with 8 bits.
+	// both sides: by default of weights of 8 bits, as runtimes want them.
 	NarrowRange *bool `json:"narrow_range,omitempty"`
 
 	// Gradient chooses how scales and ranges learn, see [Gradient].

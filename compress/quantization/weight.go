@@ -94,7 +94,7 @@ func (p *placer) weight(n *ir.Node) {
 			q.Half = p.isFirst(n)
 		}
 	}
-	q.Narrow = !q.Half && (s.mode == Symmetric || s.bits == 8)
+	q.Narrow = !q.Half && s.bits == 8
 	if s.narrow != signUnknown {
 		q.Narrow = s.narrow == signYes && !q.Half
 	}
