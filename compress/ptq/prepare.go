@@ -16,6 +16,11 @@ func Prepare(ctx context.Context, r compress.Runner, g *ir.Graph, o Options, cal
 	if err := o.Validate(); err != nil {
 		return err
 	}
+	if o.AlignChannels || o.SmoothQuant > 0 {
+		if err := moveScales(ctx, r, g, o, cal, t); err != nil {
+			return err
+		}
+	}
 	if o.BiasCorrection != NoBias {
 		if err := addBiases(g, t); err != nil {
 			return err

@@ -15,8 +15,16 @@ func Recover(ctx context.Context, r compress.Runner, float, quantized *ir.Graph,
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	if o.BiasCorrection == NoBias {
+	if o.LearnRounding {
+		if err := learnRounding(ctx, r, float, quantized, o.subset(), cal, t); err != nil {
+			return err
+		}
+	}
+	switch o.BiasCorrection {
+	case NoBias:
 		return nil
+	case FullBias:
+		return fullBias(ctx, r, float, quantized, o.biasSamples(), cal, t)
 	}
 	if err := s.collect(ctx, float, o.subset(), cal); err != nil {
 		return err
