@@ -59,6 +59,9 @@ type Config struct {
 	Seed uint64 `json:"seed,omitempty"`
 	// Threads of the engine; default one per core.
 	Threads int `json:"threads,omitempty"`
+	// MaxMemory bounds the memory of a training step in bytes, 0 means not at
+	// all. Like threads it changes no result; files do not set it.
+	MaxMemory int64 `json:"-"`
 
 	Optimizer    Optimizer `json:"optimizer,omitzero"` // NNCF
 	Loss         Loss      `json:"loss,omitzero"`

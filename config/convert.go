@@ -86,6 +86,7 @@ func (c *Config) TrainOptions() train.Options {
 		ClipNorm:   c.GradientClip,
 		BatchNorm:  pass.TrainingOptions{FreezeBatchNorm: c.BatchNorm.Freeze, Momentum: c.BatchNorm.Momentum},
 		Threads:    c.Threads,
+		MaxMemory:  c.MaxMemory,
 	}
 	if start, epochs, ok := stages.Drop(); ok {
 		opt.Schedule.Drop.Start, opt.Schedule.Drop.Epochs = float64(start), float64(epochs)

@@ -90,7 +90,8 @@ type Step struct {
 	// Layer is the node of the model that the step belongs to; steps of a chain
 	// may belong to several, and this is the first.
 	Layer string `json:"layer,omitempty"`
-	// Pass is "forward", "backward", or "" for work that is neither.
+	// Pass is "forward", "backward", "again" for what is computed again to save
+	// memory, or "" for work that is none of these.
 	Pass string `json:"pass,omitempty"`
 	// Fused lists what one step does, in order, if more than Kind.
 	Fused []string `json:"fused,omitempty"`

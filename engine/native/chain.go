@@ -29,6 +29,7 @@ import (
 type chain struct {
 	n, unit int // elements, and what tile borders are multiples of
 	links   []*link
+	cut     *finished // the convolution like which it is cut; nil: by shape
 }
 
 // link is one operator of a chain.
@@ -120,6 +121,11 @@ func (c *compiler) emitChainUnit(n, unit int, l *link) {
 // bindChain returns the run function of a chain. Links whose out is not in
 // stored write to a tile of their own.
 func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
+	if ch.cut != nil {
+		f := *ch.cut
+		f.chain, f.stored = ch, stored
+		return runTasks(c.pool, f.tasks(), f.after(c))
+	}
 	length, tasks := chainTasks(ch.n, ch.unit)
 	part := c.chainPart(ch, stored)
 	n := ch.n

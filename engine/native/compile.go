@@ -27,7 +27,16 @@ func (Backend) Compile(ctx context.Context, g *ir.Graph, opts engine.Options) (e
 		return nil, err
 	}
 	pool := par.New(opts.Threads)
+	var follow *decisions
+	if opts.MaxMemory > 0 {
+		var err error
+		if g, follow, err = fit(ctx, g, pool.Workers(), opts.MaxMemory); err != nil {
+			pool.Close()
+			return nil, err
+		}
+	}
 	c := newCompiler(g, pool.Workers())
+	c.follow = follow
 	if err := c.lowerAll(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -93,6 +102,7 @@ type compiler struct {
 	g       *ir.Graph
 	workers int
 	pool    *par.Pool // set before bind
+	follow  *decisions
 
 	slots [][2]*slot // by value ID and order
 	home  []*slot    // by value ID: the order the producer wrote

@@ -38,9 +38,13 @@ func layerOf(n *ir.Node) (layer, pass string) {
 	if layer == "" && len(n.Out) > 0 && n.Out[0] != nil {
 		layer = n.Out[0].Name
 	}
-	if n.Rule == autodiff.Rule {
+	switch n.Rule {
+	case autodiff.Rule:
 		pass = "backward"
 		layer, _, _ = strings.Cut(layer, "/grad")
+	case recomputeRule:
+		pass = "again"
+		layer, _, _ = strings.Cut(layer, "/again")
 	}
 	return layer, pass
 }

@@ -9,6 +9,8 @@
 //	fuse.go       the table of fusions; rule_*.go: one fusion each
 //	load.go       activations that convolutions compute as they load them
 //	finish.go     work on a convolution's result while it is in the caches
+//	recompute.go  what is computed again so that memory suffices; decision.go:
+//	              that its sums have the same order
 //	describe.go   what inspect --plan shows
 //	reference.go  the lowering of everything else: the operator's own Eval
 //	program.go    inputs, outputs, Run

@@ -25,6 +25,7 @@ var fusions = []fusion{
 	{"load", "convolutions compute their input as they load it", (*compiler).onLoad},                       // of what is still read from memory
 	{"drop", "what nobody reads any more is not computed", (*compiler).drop},                               // what again and load have left
 	{"finish", "convolutions run the chain behind them while the caches hold their result", (*compiler).finish},
+	{"obey", "plans with a memory limit cut sums as those without", (*compiler).obey},
 	{"store", "what only its own chain reads is not stored", (*compiler).store}, // no rule after it may add readers
 	{"reuse", "results lie where an operand lay", (*compiler).reuse},            // needs to know what is stored
 }

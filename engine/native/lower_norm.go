@@ -112,13 +112,41 @@ func lowerBatchNorm(c *compiler, n *ir.Node) error {
 			}
 		}, part.part, runMean, runVar, gamma, beta, mean, variance, inv, scale, shift)
 	}
-	l := &link{node: n, name: "scale-shift", cheap: true, in: []*slot{x}, out: c.out(n.Out[0], xOrder), temps: []*temp{scale, shift}}
+	c.emitScaleShift(n, x, scale, shift)
+	return nil
+}
+
+// emitScaleShift appends y = x·scale + shift, per channel.
+func (c *compiler) emitScaleShift(n *ir.Node, x *slot, scale, shift *temp) {
+	l := &link{node: n, name: "scale-shift", cheap: true, in: []*slot{x}, out: c.out(n.Out[0], x.order), temps: []*temp{scale, shift}}
 	l.bind = func() tileFunc {
 		return func(_ tile, dst []float32, src [][]float32) {
 			norm.Apply(dst, src[0], scale.mem, shift.mem, norm.Tail{})
 		}
 	}
 	c.emitChain(x, l)
+}
+
+// lowerBatchNormAgain is batch normalization by statistics that are known, see
+// recompute.go.
+func lowerBatchNormAgain(c *compiler, n *ir.Node) error {
+	o := channelsLast
+	if n.In[0].Type.Rank() == 2 {
+		o = rowMajor
+	}
+	x := c.in(n.In[0], o)
+	ch := x.channels()
+	gamma, beta := c.periodic(n.In[1]), c.periodic(n.In[2])
+	mean, inv := c.in(n.In[3], rowMajor), c.in(n.In[4], rowMajor)
+	scale, shift := c.temp(period.Len(ch)), c.temp(period.Len(ch))
+	c.emit(n, "affine", []*slot{mean, inv}, nil, func() func() error {
+		m, r := mean.f32()[:ch], inv.f32()[:ch]
+		return func() error {
+			norm.Affine(scale.mem, shift.mem, gamma.mem, beta.mem, m, r)
+			return nil
+		}
+	}, gamma, beta, scale, shift)
+	c.emitScaleShift(n, x, scale, shift)
 	return nil
 }
 

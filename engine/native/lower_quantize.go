@@ -266,13 +266,15 @@ func (c *compiler) emitFakeQuantizeGrad(n *ir.Node, q quantizer) error {
 		rows := x.shape.Numel() / row
 		per := max(1, taskLen/row)
 		rowSums := make([]quant.Sums, rows)
+		token := c.temp(1) // orders the steps that write and read them
+		parts = []*temp{token}
 		c.emit(n, "FakeQuantizeGrad rows", []*slot{x, dy}, []*slot{dx}, func() func() error {
 			g, xd, dyd, dxd := quant.NewGrid(buf.mem, k), x.f32(), dy.f32(), dx.f32()
 			return runTasks(c.pool, (rows+per-1)/per, func(t, _ int) {
 				lo, hi := t*per, min(rows, (t+1)*per)
 				quant.BackwardRows(dxd[lo*row:hi*row], dyd[lo*row:hi*row], xd[lo*row:hi*row], row, g, lo%k, rowSums[lo:hi])
 			})
-		}, buf)
+		}, buf, token)
 		fold = func() func() []quant.Sums {
 			sums := make([]quant.Sums, k)
 			return func() []quant.Sums {

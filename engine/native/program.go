@@ -62,6 +62,14 @@ func (c *compiler) place(pool *par.Pool) (*program, error) {
 		p.info.Steps = append(p.info.Steps, e)
 	}
 	at = append(at, len(p.steps))
+	for _, n := range c.g.Nodes() {
+		if n.Rule == recomputeRule {
+			p.info.Recomputed.Nodes++
+			if k, ok := n.Op.(ir.Costed); ok {
+				p.info.Recomputed.MACs += k.Cost(n).MACs
+			}
+		}
+	}
 	p.info.Arena = c.spans(used, at)
 	for _, t := range c.scratch {
 		p.info.ScratchBytes += int64(t.buf.Size)

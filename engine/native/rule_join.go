@@ -7,7 +7,7 @@ import "slices"
 func (c *compiler) joinChains() error {
 	var steps []*step
 	for _, s := range c.steps {
-		steps = schedule(steps, s)
+		steps = c.schedule(steps, s)
 	}
 	c.steps = steps
 	return nil
@@ -17,8 +17,8 @@ func (c *compiler) joinChains() error {
 // before it: both stream the same elements, so what b reads of a's results is
 // always in the tile at hand. Small operands are read as a whole, so a must not
 // compute them.
-func joinable(a, b *step) bool {
-	if a.chain == nil || b.chain == nil || a.chain.n != b.chain.n || a.chain.unit != b.chain.unit {
+func (c *compiler) joinable(a, b *step) bool {
+	if a.chain == nil || b.chain == nil || a.chain.n != b.chain.n || a.chain.unit != b.chain.unit || !c.follows(a.chain, b.chain) {
 		return false
 	}
 	for _, l := range b.chain.links {
@@ -39,14 +39,14 @@ const lookBack = 48
 // schedule appends s to the steps, or joins it with the nearest chain before it
 // that it shares an operand with. Steps between the two that do not need that
 // chain move before it, the others stay behind; s must need none of those.
-func schedule(steps []*step, s *step) []*step {
+func (c *compiler) schedule(steps []*step, s *step) []*step {
 	if s.chain == nil {
 		return append(steps, s)
 	}
 	end := len(steps)
 	for k := end - 1; k >= max(0, end-lookBack); k-- {
 		p := steps[k]
-		if !joinable(p, s) || k != end-1 && !related(p, s) {
+		if !c.joinable(p, s) || k != end-1 && !related(p, s) {
 			continue
 		}
 		before, after := slices.Clone(steps[:k]), []*step{p}

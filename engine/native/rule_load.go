@@ -98,6 +98,8 @@ func (c *compiler) loadable(p *step, l *link, readers []*step, could func(*step)
 		switch {
 		case !could(s):
 			return nil, nil, fmt.Sprintf("%s reads it too", s.title())
+		case !c.mayLoad(s):
+			return nil, nil, s.title() + " would add up in another order than the plan without a memory limit"
 		case s.input.repeats > mostRepeats:
 			return nil, nil, fmt.Sprintf("%s would compute it %d times", s.title(), s.input.repeats)
 		case slices.ContainsFunc(s.reads, func(r *slot) bool { return r != z && r.buf == z.buf }):

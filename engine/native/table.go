@@ -17,6 +17,7 @@ var lowerings = map[string]lowering{
 	"Gemm":           lowerGemm,
 	"MatMul":         lowerMatMul,
 
+	"BatchNormAgain":                lowerBatchNormAgain,
 	"BatchNormGrad":                 lowerBatchNormGrad,
 	"BatchNormalization":            lowerBatchNorm,
 	"GroupNormalization":            lowerGroupNorm,

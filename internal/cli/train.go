@@ -19,6 +19,7 @@ type trainCmd struct {
 	Seed      *uint64 `help:"Seed of weights, order and augmentation, instead of the configuration's." placeholder:"N"`
 	LogDir    string  `help:"Folder for checkpoints and the exported model, instead of the configuration's." placeholder:"DIR"`
 	Confusion bool    `help:"Report confusion matrices too."`
+	memoryFlag
 }
 
 func (trainCmd) Help() string {
@@ -32,6 +33,7 @@ goes on to the same bits as an uninterrupted run. A second Ctrl-C stops at once.
 Examples:
   nncf train examples/quickstart/int8.json
   nncf train int8.json --resume
+  nncf train int8.json --max-memory 512MiB
   nncf train resnet50_imagenet_int8.json --model resnet50.onnx --dataset imagefolder:imagenet
   nncf train int8.json --json > result.json`
 }
@@ -46,6 +48,9 @@ func (c *trainCmd) Run(s *session) error {
 	}
 	if s.Threads > 0 {
 		cfg.Threads = s.Threads
+	}
+	if cfg.MaxMemory, err = c.bytes(); err != nil {
+		return err
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(s.Err, "warning: %v\n", w)
