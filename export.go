@@ -36,10 +36,13 @@ func (o ExportOptions) Validate() error {
 }
 
 // Export writes the compressed model as ONNX, without what only training needs,
-// with batch normalization folded into the quantized weights. The file appears
-// at once, whole. The model stays as it is and can be trained on.
+// with batch normalization folded into the quantized weights. Its metadata say
+// how it was compressed, see [StateOf]. The file appears at once, whole. The model stays as it is and can be trained on.
 func (c *Compressed) Export(path string, o ExportOptions) error {
 	g, err := c.exported(o)
+	if err == nil {
+		err = c.describeState(g)
+	}
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}

@@ -3,11 +3,15 @@ package job_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/job"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/tensor"
@@ -119,4 +123,42 @@ func TestTrain_StackInAnyOrder(t *testing.T) {
 			t.Errorf("-first order +order %d:\n%s", i+1, d)
 		}
 	}
+}
+
+// A sparse model is quantized another day: the configuration of the second run
+// knows nothing of the first one's but the file.
+func TestTrain_SparseThenQuantized(t *testing.T) {
+	magnitude := `{"algorithm": "magnitude_sparsity", ` + bn64 + `, "params": {"schedule": "multistep", "multistep_steps": [], "multistep_sparsity_levels": [0.5]}}`
+	first := parse(t, t.TempDir(), with(magnitude))
+	r := mustTrain(t, first, job.Options{})
+	if got := zeros(t, r.Output); got < 0.499 || got > 0.51 {
+		t.Fatalf("got %.3f zeros in the float file, want half", got)
+	}
+	m, err := nncf.Load(r.Output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := nncf.StateOf(m)
+	if err != nil || s == nil || s.Stage != compress.FullyCompressed || len(s.Setups) != 1 || s.Setups[0].Algorithm != "magnitude_sparsity" || s.Progress[0].Level != 0.5 {
+		t.Errorf("got state %+v, %v", s, err)
+	}
+	for _, x := range s.Setups { // it is enough to decode the setups
+		if _, err := config.RestoreSetup(x.Algorithm, x.Setup); err != nil {
+			t.Error(err)
+		}
+	}
+	text := with(`{"algorithm": "const_sparsity"}`, int8Section)
+	text = edit(t, text, `"resnet8_cifar"`, `"`+filepath.ToSlash(r.Output)+`"`, `"model_params": {"width": 4, "size": 8, "channels": 1},`, "")
+	second := parse(t, t.TempDir(), text)
+	q := mustTrain(t, second, job.Options{})
+	if got := zeros(t, q.Output); got < 0.499 {
+		t.Errorf("got %.3f zeros in the INT8 file, want half", got)
+	}
+	if q.Export.Bits != "8" {
+		t.Errorf("got %s bits", q.Export.Bits)
+	}
+
+	dense := parse(t, t.TempDir(), with(`{"algorithm": "const_sparsity"}`, int8Section))
+	_, err = job.Train(t.Context(), dense, job.Options{})
+	wantError(t, err, "const_sparsity", "no weight that is zero")
 }

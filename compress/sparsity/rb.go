@@ -42,10 +42,10 @@ type RBParams struct {
 	CheckMasks bool `json:"check_sparsity_masks,omitempty"`
 }
 
-// DefaultMaskLR moves a score from where it starts across zero within about 200
+// DefaultMaskLR moves a score from where it starts across zero within about 60
 // steps. The original trains scores with the weights' rate, which in short runs
 // never gets them there.
-const DefaultMaskLR = 0.03
+const DefaultMaskLR = 0.1
 
 const (
 	rbInit = 0.99 // probability of keeping a weight before training

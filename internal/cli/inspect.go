@@ -26,6 +26,7 @@ type inspectCmd struct {
 	planFlags
 	sensitivityFlags
 	sparsityFlags
+	compressionFlags
 	dataFlags
 }
 
@@ -41,6 +42,7 @@ Examples:
   nncf inspect model.onnx --config int8.json --quantizers
   nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json
   nncf inspect model.onnx --config sparse.json --sparsity --json
+  nncf inspect runs/model.onnx --compression
   nncf inspect model.onnx --sensitivity --dataset imagefolder:images --accuracy 500`
 }
 
@@ -95,6 +97,9 @@ func (c *inspectCmd) Run(s *session) error {
 	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
+	}
+	if c.Compression {
+		return s.printCompression(c.Model, m)
 	}
 	if c.Sparsity && c.Config == "" {
 		return c.sparsity(s, c.Model, m, nil)
