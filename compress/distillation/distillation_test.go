@@ -150,8 +150,9 @@ func TestLoss(t *testing.T) {
 	}
 }
 
-// A sample needs little more memory with a teacher, in a deep network: no second
-// set of activations. (The teacher's weights are apart from that.)
+// A sample needs little more memory with a teacher, in a deep network: a second
+// set of activations would nearly double it, the teacher in passing needs a few
+// layers. (The weights of the teacher are apart from that.)
 func TestMemory(t *testing.T) {
 	g := net(t, "resnet56")
 	s, err := distillation.New(distillation.Options{Type: "softmax"}).Setup(g)
@@ -183,7 +184,7 @@ func TestMemory(t *testing.T) {
 		}
 		return float64(bytes[1]-bytes[0]) / 32
 	}
-	if a, b := perSample(nil), perSample(c); b > 1.1*a {
+	if a, b := perSample(nil), perSample(c); b > 1.25*a {
 		t.Errorf("got %.0f bytes a sample with a teacher, %.0f without", b, a)
 	}
 }
