@@ -41,6 +41,7 @@ type link struct {
 	also  []*slot // small operands that bind reads itself
 	sums  *sums   // partial sums that the link leaves, which may be cut in another way
 	temps []*temp
+	fills *temp // the one of temps that the link writes for another step; nil: none
 	// cheap says that computing the link again costs less than reading its
 	// result from memory.
 	cheap bool

@@ -86,6 +86,6 @@ func (s *step) onlyReads(t *temp) bool {
 		return slices.Contains(s.given, t)
 	}
 	return !slices.ContainsFunc(s.chain.links, func(l *link) bool {
-		return l.sums != nil && (l.sums.part == t || l.sums.own == t)
+		return l.fills == t || l.sums != nil && (l.sums.part == t || l.sums.own == t)
 	})
 }

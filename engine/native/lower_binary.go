@@ -309,7 +309,7 @@ func (c *compiler) emitBits(b *bits) error {
 		return runSized(c.pool, z.PackRows, len(src), func(t, _ int) { p.PackWeights(t, packed.mem, src) })
 	}, packed)
 
-	l := &link{node: b.conv, name: "Bits", in: []*slot{x}, temps: []*temp{packedBits}}
+	l := &link{node: b.conv, name: "Bits", in: []*slot{x}, temps: []*temp{packedBits}, fills: packedBits}
 	var thresholds func() []float32
 	if b.bin != nil {
 		bin := c.binarizer(b.bin)
