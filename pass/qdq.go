@@ -31,8 +31,10 @@ import (
 // scale: the points are rounded again.
 //
 // An activation's grid with fewer than 256 points gets a Clip in front, which
-// runtimes do not fuse. Errors, all together: quantizers of activations per
-// channel, grids of more than 256 points, parameters that are not stored.
+// runtimes do not fuse. Grids of more than 256 points become uint16 and int16
+// (opset 21), their layers keep float biases: runtimes compute them in float, so
+// the trace notes them. Errors, all together: quantizers of activations per
+// channel, grids of more than 65536 points, parameters that are not stored.
 // Weights stored as uint8 (a grid that int8 cannot hold) are noted in the trace.
 //
 // Batch normalization should be folded before, see [FoldBatchNorm].
@@ -71,21 +73,41 @@ func activationPair(p *rewrite.Patch, n *ir.Node) error {
 		return fmt.Errorf("got a quantizer with %d channels on an activation, want one for the whole tensor: runtimes do not run others (the FakeQuantize form can)", len(q.grids))
 	}
 	grid := q.grids[0]
-	if grid.n > 255 || grid.zero < 0 || grid.zero > 255 {
-		return fmt.Errorf("got a grid of %d points with 0 at point %d, want at most 256 that contain 0", grid.n+1, grid.zero)
+	full := 255
+	if grid.n > full {
+		full = math.MaxUint16
+	}
+	if grid.n > full || grid.zero < 0 || grid.zero > full {
+		return fmt.Errorf("got a grid of %d points with 0 at point %d, want at most 65536 that contain 0", grid.n+1, grid.zero)
 	}
 	x, y, scale := n.In[0], n.Out[0], grid.step()
 	if off := math.Abs(float64(-grid.low*grid.s) - float64(grid.zero)); off > 0.01 {
 		p.Note("%s: 0 lies %.2f steps off the grid, which rounds other values than QuantizeLinear does", nodeName(n), off)
 	}
-	if top := float32(grid.max()) * scale; grid.n < 255 && !boundedBy(x, top) {
+	if top := float32(grid.max()) * scale; grid.n < full && !boundedBy(x, top) {
 		x = p.B.Op(op.Clip{}, n.Name+"/clip", x, nil, p.B.ConstF32(y.Name+"/high", top))
 		p.Note("%s: %d points need a Clip, which runtimes do not fuse", nodeName(n), grid.n+1)
 	}
 	s := p.B.ConstF32(y.Name+"/scale", scale)
-	z := p.B.Const(y.Name+"/zero_point", tensor.Scalar(uint8(grid.zero)))
+	z := p.B.Const(y.Name+"/zero_point", point(grid.zero, full > 255))
+	if full > 255 {
+		p.Note("%s: %d points need 16 bits, which runtimes compute in float", nodeName(n), grid.n+1)
+	}
 	take(p, y, pair(p, n.Name, y.Name, x, s, z))
 	return nil
+}
+
+// point is a point of an activation's grid as a scalar.
+func point(k int, wide bool) *tensor.Tensor {
+	if wide {
+		return tensor.Scalar(uint16(k))
+	}
+	return tensor.Scalar(uint8(k))
+}
+
+// isWide reports whether a zero point is that of 16-bit integers.
+func isWide(zero *ir.Value) bool {
+	return zero != nil && (zero.Type.DType == tensor.Uint16 || zero.Type.DType == tensor.Int16)
 }
 
 // pair adds QuantizeLinear and DequantizeLinear behind x.
@@ -188,7 +210,7 @@ func padIntegers(p *rewrite.Patch, n, from *ir.Node) bool {
 				return false
 			}
 			if c != 0 {
-				fill = p.B.Const(v.Name+"/quantized", tensor.Scalar(uint8(c/float64(s)+float64(z))))
+				fill = p.B.Const(v.Name+"/quantized", point(int(c/float64(s)+float64(z)), isWide(zero)))
 			}
 		}
 		for len(in) < 3 {
@@ -225,6 +247,10 @@ func pairToCopy(n *ir.Node) *ir.Node {
 	if _, ok := n.Op.(op.Resize); ok {
 		return from // the other inputs are sizes
 	}
+	top := float64(math.MaxUint8)
+	if isWide(from.Input(2)) {
+		top = math.MaxUint16
+	}
 	for _, v := range n.In[1:] {
 		if v == nil || !v.Type.DType.IsFloat() {
 			continue
@@ -234,7 +260,7 @@ func pairToCopy(n *ir.Node) *ir.Node {
 		}
 		if c, ok := scalar(v); ok { // the filling of a Pad
 			k := c / float64(scale)
-			if k == math.Trunc(k) && k+float64(zero) >= 0 && k+float64(zero) <= 255 {
+			if k == math.Trunc(k) && k+float64(zero) >= 0 && k+float64(zero) <= top {
 				continue
 			}
 		}

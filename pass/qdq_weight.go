@@ -72,7 +72,8 @@ func integerConsumers(w *ir.Value) []consumer {
 			}
 		}
 		channels, known := outChannels(u.Node)
-		_, scale, _, ok := dequantized(u.Node.In[0])
+		from, scale, _, ok := dequantized(u.Node.In[0])
+		ok = ok && !isWide(from.Input(2))
 		if !ok || !known || c.outAxis < 0 {
 			continue
 		}
@@ -105,11 +106,14 @@ func weightIntegers(p *rewrite.Patch, n *ir.Node) error {
 	if err != nil {
 		return err
 	}
-	consumers := integerConsumers(n.Out[0])
+	var consumers []consumer
+	if q.grids[0].n <= 255 {
+		consumers = integerConsumers(n.Out[0])
+	}
 	steps := make([]float32, len(q.grids))
 	for i, grid := range q.grids {
-		if grid.n > 255 {
-			return fmt.Errorf("got a grid of %d points, want at most 256", grid.n+1)
+		if grid.n > math.MaxUint16 {
+			return fmt.Errorf("got a grid of %d points, want at most 65536", grid.n+1)
 		}
 		steps[i] = grid.step()
 	}
@@ -120,7 +124,7 @@ func weightIntegers(p *rewrite.Patch, n *ir.Node) error {
 		return err
 	}
 	if k.DType() != tensor.Int8 {
-		p.Note("%s: the weight needs uint8, which runtimes run slowly or in float", nodeName(n))
+		p.Note("%s: the weight needs %v, which runtimes run slowly or in float", nodeName(n), k.DType())
 	}
 	source := weightSource(n.In[0])
 	y := n.Out[0]
@@ -207,33 +211,51 @@ func widen(p *rewrite.Patch, q *quantizer, points []int, shape tensor.Shape, ste
 func nextUp(x float32) float32 { return math.Nextafter32(x, float32(math.Inf(1))) }
 
 // integers returns the points as int8 with zero points 0, or, if they do not
-// fit, as uint8.
+// fit, as uint8; of grids with more than 256 points as int16 or uint16.
 func (q *quantizer) integers(points []int, shape tensor.Shape) (k, zeros *tensor.Tensor, err error) {
 	lo, hi := 0, 0
 	for _, v := range points {
 		lo, hi = min(lo, v), max(hi, v)
 	}
-	if lo >= -128 && hi <= 127 {
-		out := make([]int8, len(points))
-		for i, v := range points {
-			out[i] = int8(v)
-		}
-		return tensor.From(out, shape...), tensor.From(make([]int8, len(q.grids)), len(q.grids)), nil
+	wide := q.grids[0].n > 255
+	switch {
+	case !wide && lo >= math.MinInt8 && hi <= math.MaxInt8:
+		k, zeros = signed[int8](q, points, shape)
+		return k, zeros, nil
+	case wide && lo >= math.MinInt16 && hi <= math.MaxInt16:
+		k, zeros = signed[int16](q, points, shape)
+		return k, zeros, nil
+	case wide:
+		return unsigned[uint16](q, points, shape, math.MaxUint16)
 	}
+	return unsigned[uint8](q, points, shape, math.MaxUint8)
+}
+
+// signed returns points with zero points 0.
+func signed[T int8 | int16](q *quantizer, points []int, shape tensor.Shape) (k, zeros *tensor.Tensor) {
+	out := make([]T, len(points))
+	for i, v := range points {
+		out[i] = T(v)
+	}
+	return tensor.From(out, shape...), tensor.From(make([]T, len(q.grids)), len(q.grids))
+}
+
+// unsigned returns points with the zero points of their grids.
+func unsigned[T uint8 | uint16](q *quantizer, points []int, shape tensor.Shape, most int) (k, zeros *tensor.Tensor, err error) {
 	of := q.channel(shape)
-	out, z := make([]uint8, len(points)), make([]uint8, len(q.grids))
+	out, z := make([]T, len(points)), make([]T, len(q.grids))
 	for i, g := range q.grids {
-		if g.zero < 0 || g.zero > 255 {
-			return nil, nil, fmt.Errorf("0 is point %d of the grid, want 0 to 255", g.zero)
+		if g.zero < 0 || g.zero > most {
+			return nil, nil, fmt.Errorf("0 is point %d of the grid, want 0 to %d", g.zero, most)
 		}
-		z[i] = uint8(g.zero)
+		z[i] = T(g.zero)
 	}
 	for i, v := range points {
 		v += int(z[of(i)])
-		if v < 0 || v > 255 {
-			return nil, nil, fmt.Errorf("weight %d is point %d of the grid, want 0 to 255", i, v)
+		if v < 0 || v > most {
+			return nil, nil, fmt.Errorf("weight %d is point %d of the grid, want 0 to %d", i, v, most)
 		}
-		out[i] = uint8(v)
+		out[i] = T(v)
 	}
 	return tensor.From(out, shape...), tensor.From(z, len(z)), nil
 }

@@ -79,7 +79,7 @@ func TestRoundBiases_Stays(t *testing.T) {
 	refused := layered{kind: "Conv", bias: true, noBN: true, weight: symmetric8(0), weightParams: per}.build(t)
 	b := ir.NewBuilder(refused, "")
 	n := refused.Nodes()[len(refused.Nodes())-1]
-	wide := b.Op(op.FakeQuantizeSymmetric{Low: -512, High: 511, Axis: -1}, "wide", n.Out[0], b.Const("wide_scale", tensor.Scalar(float32(1))))
+	wide := b.Op(op.FakeQuantizeSymmetric{Low: -65536, High: 65535, Axis: -1}, "wide", n.Out[0], b.Const("wide_scale", tensor.Scalar(float32(1))))
 	refused.Outputs = []*ir.Value{wide}
 
 	sharing := layered{kind: "Conv", bias: true, noBN: true, quantizeInput: true, weight: symmetric8(0), weightParams: per}.build(t)
@@ -90,7 +90,7 @@ func TestRoundBiases_Stays(t *testing.T) {
 		name string
 		g    *ir.Graph
 		note string
-	}{{"refused", refused, "at most 256"}, {"shared", sharing, "shared"}} {
+	}{{"refused", refused, "at most 65536"}, {"shared", sharing, "shared"}} {
 		before := slices.Clone(c.g.Value("b").Data.F32())
 		trace := &rewrite.Trace{}
 		if err := pass.RoundBiases(c.g, trace); err != nil {
