@@ -46,6 +46,33 @@ func TestLoad_Original(t *testing.T) {
 	}
 }
 
+// Every example is a configuration without mistakes, whose algorithms are built.
+func TestLoad_Examples(t *testing.T) {
+	files := 0
+	root := filepath.Join(testkit.RepoRoot(), "examples")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".json" || strings.Contains(path, string(filepath.Separator)+"runs"+string(filepath.Separator)) {
+			return err
+		}
+		files++
+		c, err := config.Load(path)
+		if err != nil {
+			t.Errorf("%v", err)
+			return nil
+		}
+		if _, err := c.Algorithms(); err != nil || c.Ready() != nil || len(c.Warnings) > 0 {
+			t.Errorf("%s: %v, %v, warnings %v", path, err, c.Ready(), c.Warnings)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 5 {
+		t.Errorf("got %d examples, want at least 5", files)
+	}
+}
+
 // checkOriginal holds a few facts that the file's name and text tell against
 // what was read.
 func checkOriginal(t *testing.T, path string, c *config.Config) {
