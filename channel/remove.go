@@ -148,7 +148,29 @@ func (c *Graph) cut(kept [][]int, t *rewrite.Trace) ([]Cut, error) {
 			p.AddInput(e.n, e.in[i])
 		}
 	}
-	return cuts, p.Commit()
+	if err := p.Commit(); err != nil {
+		return nil, err
+	}
+	return cuts, c.check(kept)
+}
+
+// check compares the lengths that type inference finds with those that were
+// meant, so that an operator that was not adapted cannot go unnoticed.
+func (c *Graph) check(kept [][]int) error {
+	var errs []error
+	for i, x := range c.axes {
+		want := x.n
+		if kept[i] != nil {
+			want = len(kept[i])
+		}
+		if c.g.Value(x.v.Name) != x.v || x.a >= x.v.Type.Rank() || x.n == 0 {
+			continue // pruned away, or of open length
+		}
+		if n, known := x.v.Type.Dims[x.a].Known(); known && n != want && !x.v.IsStored() && x.v.Type.DType.IsFloat() {
+			errs = append(errs, fmt.Errorf("remove channels: %q is %v, want %d entries along axis %d", x.v.Name, x.v.Type, want, x.a))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Select returns the given entries along an axis of t.

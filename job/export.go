@@ -38,6 +38,8 @@ type ExportReport struct {
 	MeanDifference        float64 `json:"mean_difference"`
 	Compared              int     `json:"compared"`      // samples
 	Disagreements         int     `json:"disagreements"` // of their largest scores
+	// Removal is there if pruned channels were cut out.
+	Removal *RemovalReport `json:"removal,omitempty"`
 }
 
 // verifySamples is how many samples the exported file is compared on.
@@ -98,6 +100,11 @@ func exportModel(ctx context.Context, s *state, path string, o ExportOptions, sa
 		return nil, err
 	}
 	r.Bytes = info.Size()
+	if s.compressed != nil {
+		if r.Removal, err = removal(ctx, s.compressed, samples, threads); err != nil {
+			return nil, err
+		}
+	}
 	if samples == nil {
 		return r, nil
 	}

@@ -155,6 +155,11 @@ func resultText(t testing.TB, r *job.Result) string {
 	if r.Export != nil {
 		e := *r.Export
 		e.Path = ""
+		if e.Removal != nil {
+			x := *e.Removal
+			x.Before.Milliseconds, x.After.Milliseconds = 0, 0
+			e.Removal = &x
+		}
 		c.Export = &e
 	}
 	b, err := json.MarshalIndent(c, "", " ")

@@ -94,6 +94,18 @@ func (r *Result) WriteTable(w io.Writer) error {
 		row("size\t%s (float %s)", size(e.Bytes), size(e.FloatBytes))
 		row("export differs from simulation\tat most %.2g of the largest output, %d of %d predictions", e.MaxRelativeDifference, e.Disagreements, e.Compared)
 	}
+	if e := r.Export; e != nil && e.Removal != nil {
+		b, a := e.Removal.Before, e.Removal.After
+		row("")
+		row("pruned channels\tas zeros\tremoved")
+		row("multiply-accumulates\t%s\t%s (%.0f %% fewer)", thousands(b.MACs), thousands(a.MACs), fewer(b.MACs, a.MACs))
+		row("parameters\t%s\t%s (%.0f %% fewer)", thousands(b.Parameters), thousands(a.Parameters), fewer(b.Parameters, a.Parameters))
+		row("size\t%s\t%s (%.0f %% smaller)", size(b.Bytes), size(a.Bytes), fewer(b.Bytes, a.Bytes))
+		if e.Removal.Batch > 0 {
+			row("time of a batch of %d\t%.1f ms\t%.1f ms (%.2f times faster)", e.Removal.Batch, b.Milliseconds, a.Milliseconds, b.Milliseconds/a.Milliseconds)
+			row("outputs differ\t\tat most %.2g of the largest", e.Removal.MaxRelativeDifference)
+		}
+	}
 	if r.Output != "" {
 		row("model\t%s", r.Output)
 	}
@@ -112,4 +124,12 @@ func size(n int64) string {
 		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 	}
 	return fmt.Sprintf("%d B", n)
+}
+
+// fewer is by how many percent a number is smaller.
+func fewer(before, after int64) float64 {
+	if before == 0 {
+		return 0
+	}
+	return 100 * (1 - float64(after)/float64(before))
 }

@@ -194,6 +194,9 @@ func (r *run) begin(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.shrink(ctx); err != nil {
+		return err
+	}
 	if err := r.newTrainer(); err != nil {
 		return err
 	}
@@ -298,6 +301,9 @@ func (r *run) fit(ctx context.Context) error {
 
 // endEpoch evaluates and saves.
 func (r *run) endEpoch(ctx context.Context) error {
+	if err := r.controllerErrors(); err != nil {
+		return err
+	}
 	eval, err := r.trainer.Evaluate(ctx, r.eval)
 	if err != nil {
 		return err
@@ -317,6 +323,9 @@ func (r *run) endEpoch(ctx context.Context) error {
 	}
 	r.meta.At = train.Position{Epoch: epoch + 1}
 	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation%s", epoch+1, r.epochs(), e.Train.Loss, e.Train.Top1, eval.Top1, levels(e.Compression))
+	if err := r.shrink(ctx); err != nil {
+		return err
+	}
 	if e.Best {
 		if err := r.save(bestName); err != nil {
 			return err

@@ -74,7 +74,7 @@ func axisGroups(x, y []ir.Dim) (groups []axisGroup, rest axisGroup) {
 // over: heads rather than their features, channels within groups rather than
 // groups that are shuffled.
 func reshapeAxes(n *ir.Node, m ir.AxisMap) {
-	const merged, split = "it is merged behind another axis", "it is split off another axis"
+	const merged, split, mixed = "it is merged behind another axis", "it is split off another axis", "a reshape mixes it with other axes"
 	x, y := n.In[0], n.Out[0]
 	groups, rest := axisGroups(x.Type.Dims, y.Type.Dims)
 	fixAxes(m, x, axisUnknown, rest.in...)
@@ -95,8 +95,8 @@ func reshapeAxes(n *ir.Node, m ir.AxisMap) {
 			tieBlocks(m, y, g.out, c, x, g.in[0])
 			fixAxes(m, y, split, slices.Delete(slices.Clone(g.out), c, c+1)...)
 		default:
-			fixAxes(m, x, axisTogether, g.in...)
-			fixAxes(m, y, axisTogether, g.out...)
+			fixAxes(m, x, mixed, g.in...)
+			fixAxes(m, y, mixed, g.out...)
 		}
 	}
 }
@@ -178,7 +178,11 @@ func fate(v *ir.Value, axis, depth int) int {
 				}
 				return 1
 			}
-			next = ties(u.Node, v, axis)
+			p := &probe{v: v, axis: axis}
+			o.MapAxes(u.Node, p)
+			if next = p.to; p.fixed {
+				return -1
+			}
 		}
 		for _, f := range next {
 			if s := fate(f.v, f.axis, depth-1); s != 0 {
@@ -203,9 +207,10 @@ func ties(n *ir.Node, v *ir.Value, axis int) []follow {
 
 // probe is an [ir.AxisMap] that writes down where one axis goes.
 type probe struct {
-	v    *ir.Value
-	axis int
-	to   []follow
+	v     *ir.Value
+	axis  int
+	to    []follow
+	fixed bool
 }
 
 func (p *probe) Tie(v *ir.Value, a, _ int, w *ir.Value, b, _ int) {
@@ -217,7 +222,7 @@ func (p *probe) Tie(v *ir.Value, a, _ int, w *ir.Value, b, _ int) {
 	}
 }
 
-func (p *probe) Fix(*ir.Value, int, string) {}
+func (p *probe) Fix(v *ir.Value, a int, _ string) { p.fixed = p.fixed || v == p.v && a == p.axis }
 
 func (p *probe) Fixed(*ir.Value, int) bool { return false }
 

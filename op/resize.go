@@ -451,10 +451,7 @@ func (r Resize) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []i
 	axes, _ := r.axes(x.Type.Rank())
 	list, ok := sizes.ConstInts()
 	if !ok {
-		if slices.Contains(axes, 1) {
-			b.Fail(errors.New("the sizes, channels included, are computed"))
-		}
-		return r, n.In
+		return r, n.In // computed from the input's shape, which changes with it
 	}
 	list = slices.Clone(list)
 	for i, a := range axes {

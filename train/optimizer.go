@@ -251,6 +251,17 @@ func (o *Optimizer) State() (step int, tensors []NamedTensor) {
 // optimizerPrefix begins the names of an optimizer's tensors in a checkpoint.
 const optimizerPrefix = "optimizer/"
 
+// MomentOf returns the parameter that a tensor of an optimizer's state belongs
+// to, by the tensor's name.
+func MomentOf(name string) (parameter string, ok bool) {
+	rest, ok := strings.CutPrefix(name, optimizerPrefix)
+	if !ok {
+		return "", false
+	}
+	_, parameter, ok = strings.Cut(rest, "/")
+	return parameter, ok
+}
+
 // LoadState restores what State returned, by name; tensors of other names that
 // do not belong to an optimizer are passed over. What is missing, has another
 // length, or belongs to another optimizer or another model is reported

@@ -143,7 +143,7 @@ func (c *Controller) Initialize(ctx context.Context, r compress.Runner, cal comp
 	if err := c.Set(level); err != nil {
 		return err
 	}
-	c.state.Frozen = frozen
+	c.state.Frozen = frozen || level >= c.Target()
 	if level > 0 {
 		if err := c.setup.Options.Initializer.BatchNorm.Run(ctx, r, c.plain, cal); err != nil {
 			return err
@@ -167,7 +167,7 @@ func (c *Controller) EpochStep() {
 		c.err = errors.Join(c.err, err)
 		return
 	}
-	c.state.Frozen = frozen
+	c.state.Frozen = frozen || level >= c.Target() // pruned channels stay, and no more go
 }
 
 // Err returns what went wrong in an EpochStep, which can return nothing.

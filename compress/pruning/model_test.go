@@ -57,6 +57,14 @@ func inputs(g *ir.Graph, side int) []*tensor.Tensor {
 			}
 			s = append(s, n)
 		}
+		if v.Type.DType == tensor.Int64 {
+			x := tensor.New(tensor.Int64, s...)
+			for i := range x.I64() {
+				x.I64()[i] = int64(rng.IntN(10))
+			}
+			in = append(in, x)
+			continue
+		}
 		x := tensor.New(tensor.Float32, s...)
 		for i := range x.F32() {
 			x.F32()[i] = float32(rng.NormFloat64())

@@ -24,6 +24,7 @@ type inspectCmd struct {
 	Config     string `help:"Configuration whose compression section is applied first; --quantizers alone takes the default INT8." placeholder:"FILE"`
 	Samples    int    `help:"Calibration samples of --dataset, which initialises the ranges." default:"300" placeholder:"N"`
 	planFlags
+	pruningFlags
 	sensitivityFlags
 	sparsityFlags
 	compressionFlags
@@ -40,6 +41,7 @@ Examples:
   nncf inspect model.onnx --dot | dot -Tsvg > model.svg
   nncf inspect model.onnx --config int8.json --text
   nncf inspect model.onnx --config int8.json --quantizers
+  nncf inspect model.onnx --config pruning.json --pruning
   nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json
   nncf inspect model.onnx --config sparse.json --sparsity --json
   nncf inspect runs/model.onnx --compression
@@ -94,6 +96,9 @@ func (c *inspectCmd) Run(s *session) error {
 	if c.Sensitivity {
 		return c.sensitivity(s)
 	}
+	if c.Pruning && c.Config == "" {
+		return usagef("--pruning: add --config FILE, whose compression section says what to prune")
+	}
 	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
@@ -109,6 +114,9 @@ func (c *inspectCmd) Run(s *session) error {
 		k, err := c.compress(s, m)
 		if err != nil {
 			return err
+		}
+		if c.Pruning {
+			return s.printPruning(c.Model, k)
 		}
 		if c.Quantizers {
 			return s.printQuantizers(c.Model, k, c.Dataset != "")

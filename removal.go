@@ -1,0 +1,156 @@
+package nncf
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/go-nncf/nncf/channel"
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/pruning"
+	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/onnx"
+	"github.com/go-nncf/nncf/pass"
+	"github.com/go-nncf/nncf/rewrite"
+)
+
+// ModelSize is what a model costs.
+type ModelSize struct {
+	// MACs are the multiply-accumulates of one sample, 0 if shapes are unknown.
+	MACs int64 `json:"macs"`
+	// Parameters are the elements of all stored floating-point tensors.
+	Parameters int64 `json:"parameters"`
+	Bytes      int64 `json:"bytes"` // as an ONNX file
+	// Milliseconds of one batch on the engine, 0 if it was not run.
+	Milliseconds float64 `json:"milliseconds,omitempty"`
+}
+
+// Removal is a pruned model with its channels as zeros, and without them: as
+// exports write it but for the form of quantizers.
+type Removal struct {
+	Masked, Shrunk *ir.Graph
+	Before, After  ModelSize
+}
+
+// Removal returns what cutting pruned channels out makes of the model, or nil if
+// no algorithm prunes channels, or they are cut out of the model already.
+func (c *Compressed) Removal() (*Removal, error) {
+	if len(c.pruners()) == 0 {
+		return nil, nil
+	}
+	var r Removal
+	var err error
+	if r.Masked, r.Before, err = c.sized(false); err != nil {
+		return nil, err
+	}
+	if r.Shrunk, r.After, err = c.sized(true); err != nil {
+		return nil, err
+	}
+	if r.Before.Parameters == r.After.Parameters {
+		return nil, nil
+	}
+	return &r, nil
+}
+
+// pruners are the controllers that prune channels.
+func (c *Compressed) pruners() []*pruning.Controller {
+	var list []*pruning.Controller
+	for _, x := range compress.All(c.Controller) {
+		if p, ok := x.(*pruning.Controller); ok {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// sized strips a copy, pruned channels only if cut, and measures it.
+func (c *Compressed) sized(cut bool) (*ir.Graph, ModelSize, error) {
+	g := deepClone(c.Graph)
+	for _, x := range slices.Backward(compress.All(c.Controller)) {
+		if _, prunes := x.(*pruning.Controller); prunes && !cut {
+			continue
+		}
+		if err := x.Strip(g, nil); err != nil {
+			return nil, ModelSize{}, fmt.Errorf("%s: %w", x.Algorithm(), err)
+		}
+	}
+	if err := pass.FoldBatchNorm(g, nil); err != nil {
+		return nil, ModelSize{}, err
+	}
+	var s ModelSize
+	for _, v := range g.Stored() {
+		if v.Type.DType.IsFloat() {
+			s.Parameters += int64(v.Data.Len())
+		}
+	}
+	if one, err := g.Specialize(oneSample(g)); err == nil {
+		for _, n := range one.Nodes() {
+			if k, ok := n.Op.(ir.Costed); ok && static(n) {
+				s.MACs += k.Cost(n).MACs
+			}
+		}
+	}
+	file := g.Clone()
+	if err := pass.ToQDQ(file, nil); err != nil {
+		return nil, s, err
+	}
+	var buf bytes.Buffer
+	if err := onnx.Write(&buf, file, onnx.Options{Producer: "nncf"}); err != nil {
+		return nil, s, err
+	}
+	s.Bytes = int64(buf.Len())
+	return g, s, nil
+}
+
+// oneSample sets open first axes of the inputs to 1.
+func oneSample(g *ir.Graph) map[string][]int {
+	shapes := map[string][]int{}
+	for _, v := range g.Inputs {
+		var s []int
+		for i, d := range v.Type.Dims {
+			n, known := d.Known()
+			if !known && i > 0 {
+				s = nil
+				break
+			}
+			if !known {
+				n = 1
+			}
+			s = append(s, n)
+		}
+		if s != nil {
+			shapes[v.Name] = s
+		}
+	}
+	return shapes
+}
+
+// static reports whether all lengths of a node's values are known.
+func static(n *ir.Node) bool {
+	return !slices.ContainsFunc(slices.Concat(n.In, n.Out), func(v *ir.Value) bool {
+		if v == nil {
+			return false
+		}
+		_, ok := v.Type.Shape()
+		return !ok
+	})
+}
+
+// ShrinkNow cuts pruned channels out of the model under training, if an
+// algorithm is asked to do that and its masks are final. Parameters get other
+// tensors then: trainers, compiled programs and optimizer states of before are
+// of no use, but for what the returned cuts leave of them.
+func (c *Compressed) ShrinkNow() ([]channel.Cut, error) {
+	var all []channel.Cut
+	for _, p := range c.pruners() {
+		if !p.ShrinkNow() {
+			continue
+		}
+		cuts, err := p.Shrink(&rewrite.Trace{})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, cuts...)
+	}
+	return all, nil
+}
