@@ -131,7 +131,7 @@ func timed(ctx context.Context, g *ir.Graph, batch []*tensor.Tensor, threads int
 // of the parameters that stay, it keeps.
 func (r *run) shrink(ctx context.Context) error {
 	c := r.state.compressed
-	if c == nil || r.meta.At.Epoch >= r.c.Epochs {
+	if c == nil || r.meta.At.Epoch >= r.epochs() {
 		return nil
 	}
 	shapes := map[string]tensor.Shape{}
