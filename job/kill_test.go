@@ -50,6 +50,17 @@ func TestTrain_Killed(t *testing.T) {
 	if testing.Short() {
 		kills = 2
 	}
+	killed(t, small, kills, 0, 1)
+}
+
+// The same in the middle of schedules: two sparsity algorithms, one of which
+// draws random masks, on top of each other and of INT8.
+func TestTrain_KilledInSchedules(t *testing.T) {
+	killed(t, with(schedules["polynomial by step"], schedules["rb"], int8Section), 3, 1)
+}
+
+func killed(t *testing.T, text string, kills int, everies ...int) {
+	t.Helper()
 	start := func(dir string) *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), killedRun+"="+dir)
@@ -61,7 +72,7 @@ func TestTrain_Killed(t *testing.T) {
 	}
 	prepare := func(every int) (string, *config.Config) {
 		dir := t.TempDir()
-		c := parse(t, dir, small)
+		c := parse(t, dir, text)
 		c.Checkpoint.EverySteps = every
 		if err := c.Save(filepath.Join(dir, "config.json")); err != nil {
 			t.Fatal(err)
@@ -88,7 +99,7 @@ func TestTrain_Killed(t *testing.T) {
 	whole, want := time.Since(began), outcomeIn(dir, c)
 
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0)) // another moment each time
-	for _, every := range []int{0, 1} {
+	for _, every := range everies {
 		dir, c := prepare(every)
 		for range kills {
 			cmd := start(dir)

@@ -106,8 +106,9 @@ func zeros(t testing.TB, path string) float64 {
 func TestTrain_StackInAnyOrder(t *testing.T) {
 	magnitude := `{"algorithm": "magnitude_sparsity", ` + bn64 + `, "params": {"schedule": "multistep", "multistep_steps": [], "multistep_sparsity_levels": [0.5]}}`
 	teacher := `{"algorithm": "knowledge_distillation", "type": "softmax"}`
+	pruning := `{"algorithm": "filter_pruning", ` + bn64 + `, "params": {"schedule": "baseline", "num_init_steps": 0, "pruning_target": 0.3}}`
 	var want outcome
-	for i, text := range []string{with(magnitude, int8Section, teacher), with(int8Section, teacher, magnitude), with(teacher, magnitude, int8Section)} {
+	for i, text := range []string{with(pruning, magnitude, int8Section, teacher), with(int8Section, teacher, magnitude, pruning), with(teacher, magnitude, pruning, int8Section)} {
 		c := parse(t, t.TempDir(), text)
 		r := mustTrain(t, c, job.Options{})
 		if got := zeros(t, r.Output); got < 0.5 {
