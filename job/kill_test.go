@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,7 +124,11 @@ func killed(t *testing.T, text string, kills int, everies ...int) {
 		for _, e := range list {
 			names = append(names, e.Name())
 		}
-		if want := []string{"best.ckpt", "last.ckpt", "model.onnx"}; !slices.Equal(names, want) {
+		want := []string{"best.ckpt", "last.ckpt", "model.onnx"}
+		if strings.Contains(text, "sparsity") {
+			want = []string{"best.ckpt", "last.ckpt", "levels.svg", "model.onnx", "sparsity.svg"}
+		}
+		if !slices.Equal(names, want) {
 			t.Errorf("the run's folder has %v, want %v", names, want)
 		}
 	}

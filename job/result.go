@@ -35,7 +35,9 @@ type Result struct {
 	Search     *SearchReport        `json:"search,omitempty"` // accuracy control
 	Export     *ExportReport        `json:"export,omitempty"`
 	Output     string               `json:"output,omitempty"`
-	Checkpoint string               `json:"checkpoint,omitempty"`
+	// Pictures are the names of SVG files beside the checkpoints.
+	Pictures   []string `json:"pictures,omitempty"`
+	Checkpoint string   `json:"checkpoint,omitempty"`
 }
 
 // EpochResult is one epoch of a run.

@@ -414,6 +414,9 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	r.result.Output = out
+	if err := r.draw(); err != nil {
+		return err
+	}
 	r.result.Seconds = time.Since(r.start).Seconds()
 	return nil
 }
