@@ -60,6 +60,9 @@ func quantizers(k *nncf.Compressed, initialized bool) (quantizerReport, error) {
 			_, _, levels := q.Grid()
 			e := quantizerEntry{Value: q.Value, Kind: q.Kind, Mode: q.Mode, Bits: q.Bits, Signed: q.Signed, PerChannel: q.PerChannel(),
 				Levels: levels, Consumers: q.Consumers, Group: q.Group, Rule: q.Rule}
+			if q.Mode == quantization.Asymmetric {
+				e.Signed = new(true) // such a grid may hold negative numbers; the original says so too
+			}
 			if e.Consumers == nil {
 				e.Consumers = []quantization.Use{}
 			}
