@@ -94,6 +94,9 @@ type Calibration struct {
 	// Cache is a folder for results that take long and are the same for the same
 	// model, data and options; empty keeps none.
 	Cache string
+	// Latency measures the seconds that a model of one sample takes where it is to
+	// run; nil where nothing can be measured.
+	Latency func(ctx context.Context, g *ir.Graph) (seconds float64, err error)
 	// Note, if set, receives a line about each long phase.
 	Note func(format string, args ...any)
 }

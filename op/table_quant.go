@@ -15,6 +15,7 @@ var quantDefs = []Def{
 	{Op: FakeQuantizeSymmetricGrad{Axis: -1}, Domain: Internal},
 	{Op: FakeQuantizeAsymmetric{Axis: -1}, Domain: Internal},
 	{Op: FakeQuantizeAsymmetricGrad{Axis: -1}, Domain: Internal},
+	{Op: FakeQuantizeOff{}, Domain: Internal},
 
 	{Op: BinarizeWeight{}, Domain: Internal},
 	{Op: BinarizeActivation{}, Domain: Internal},

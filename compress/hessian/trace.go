@@ -123,7 +123,10 @@ func Traces(ctx context.Context, r Runner, g *ir.Graph, weights []string, data D
 	if err != nil {
 		return nil, fmt.Errorf("Hessian traces: %w", err)
 	}
-	return res, writeCache(data.Cache, key, res)
+	if err := writeCache(data.Cache, key, res); err != nil && data.Note != nil {
+		data.Note("%v", err)
+	}
+	return res, nil
 }
 
 // errDone ends the loop over probes.

@@ -45,6 +45,9 @@ func (s *Setup) Apply(g *ir.Graph, t *rewrite.Trace) (compress.Controller, error
 	if err := c.initWeights(); err != nil {
 		return nil, err
 	}
+	if c.begin(); c.stage != nil {
+		return c, c.setOps()
+	}
 	return c, nil
 }
 

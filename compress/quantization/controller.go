@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -20,6 +21,8 @@ type Controller struct {
 	g, float    *ir.Graph
 	quantizers  []*placed
 	initialized bool
+	stage       *stage           // of a training in stages
+	report      *PrecisionReport // how bits were chosen
 }
 
 var _ compress.Controller = (*Controller)(nil)
@@ -37,11 +40,22 @@ func (c *Controller) Initialize(ctx context.Context, r compress.Runner, cal comp
 	if c.initialized {
 		return nil
 	}
-	if err := c.initRanges(ctx, r, cal); err != nil {
+	if err := c.choosePrecision(ctx, r, cal); err != nil {
+		return fmt.Errorf("precision: %w", err)
+	}
+	ranges := c.initRanges
+	if c.report != nil { // weights have other grids now
+		ranges = func(ctx context.Context, r compress.Runner, cal compress.Calibration) error {
+			return c.initKinds(ctx, r, cal, func(*placed) bool { return true })
+		}
+	}
+	if err := ranges(ctx, r, cal); err != nil {
 		return err
 	}
-	if err := c.setup.BatchNorm.Run(ctx, r, c.g, cal); err != nil {
-		return err
+	if c.on(Weight) || c.on(Activation) {
+		if err := c.setup.BatchNorm.Run(ctx, r, c.g, cal); err != nil {
+			return err
+		}
 	}
 	c.initialized = true
 	return nil
@@ -250,13 +264,10 @@ func signIf(negative bool) sign {
 func (c *Controller) setOps() error {
 	p := rewrite.New(c.g, Name+"-grid", nil)
 	for _, x := range c.quantizers {
-		p.SetOp(x.node, x.operator(c.setup))
+		p.SetOp(x.node, c.nodeOp(x))
 	}
 	return p.Commit()
 }
-
-// EpochStep implements [compress.Controller].
-func (c *Controller) EpochStep() {}
 
 // Step implements [compress.Controller].
 func (c *Controller) Step() {}
@@ -265,17 +276,18 @@ func (c *Controller) Step() {}
 func (c *Controller) Loss(*ir.Builder) (*ir.Value, error) { return nil, nil }
 
 // Stage implements [compress.Controller].
-func (c *Controller) Stage() compress.Stage { return compress.FullyCompressed }
+func (c *Controller) Stage() compress.Stage { return compress.StageOf(c.on(Activation), c.on(Weight)) }
 
 // state is what parameters and setup do not hold.
 type state struct {
 	Initialized bool            `json:"initialized"`
 	Signed      map[string]bool `json:"signed"`
+	Stage       *stage          `json:"stage,omitempty"`
 }
 
 // State implements [compress.Controller].
 func (c *Controller) State() (json.RawMessage, error) {
-	s := state{Initialized: c.initialized, Signed: map[string]bool{}}
+	s := state{Initialized: c.initialized, Signed: map[string]bool{}, Stage: c.stage}
 	for _, x := range c.quantizers {
 		if x.Signed != nil {
 			s.Signed[x.Value] = *x.Signed
@@ -296,9 +308,29 @@ func (c *Controller) LoadState(raw json.RawMessage) error {
 		}
 	}
 	c.initialized = s.Initialized
+	if (s.Stage == nil) != (c.stage == nil) {
+		return errors.New("quantization state: only one of setup and state trains in stages")
+	}
+	if s.Stage != nil {
+		if s.Stage.Epoch < -1 {
+			return fmt.Errorf("quantization state: got epoch %d", s.Stage.Epoch)
+		}
+		c.stage = s.Stage
+	}
 	return c.setOps()
 }
 
 // Strip implements [compress.Controller]. Quantizers stay: package pass writes
-// them in the form that files contain.
-func (c *Controller) Strip(*ir.Graph, *rewrite.Trace) error { return nil }
+// them in the form that files contain. Those that are off go.
+func (c *Controller) Strip(g *ir.Graph, t *rewrite.Trace) error {
+	if c.on(Weight) && c.on(Activation) {
+		return nil
+	}
+	p := rewrite.New(g, Name+"-off", t)
+	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
+		if _, off := n.Op.(op.FakeQuantizeOff); off {
+			p.Replace(n.Out[0], n.In[0])
+		}
+	}
+	return p.Commit()
+}

@@ -129,8 +129,9 @@ type Options struct {
 	// them too since version 2.
 	Patterns json.RawMessage `json:"quantizable_subgraph_patterns,omitempty"`
 
-	// Understood, and refused.
-	Params json.RawMessage `json:"params,omitempty"`
+	// Params, unless empty, train in stages: activations are quantized from one
+	// epoch on, weights from another.
+	Params *compress.Stages `json:"params,omitempty"`
 }
 
 // Group are the options of weights or of activations.
@@ -160,7 +161,7 @@ type Group struct {
 type Initializer struct {
 	Range     Ranges                       `json:"range,omitempty"`
 	BatchNorm compress.BatchNormAdaptation `json:"batchnorm_adaptation,omitzero"`
-	Precision json.RawMessage              `json:"precision,omitempty"` // refused
+	Precision Precision                    `json:"precision,omitzero"`
 }
 
 // Validate reports all problems of the options that do not depend on a graph.
@@ -170,12 +171,6 @@ func (o Options) Validate() error {
 	oneOf := func(key, got string, want ...string) {
 		if got != "" && !slices.Contains(want, got) {
 			fail("%s: got %q, want one of %s", key, got, strings.Join(want, ", "))
-		}
-	}
-	given := func(key string, raw json.RawMessage) {
-		s := strings.TrimSpace(string(raw))
-		if s != "" && s != "{}" && s != "null" && s != "[]" {
-			fail("not supported yet: %s", key)
 		}
 	}
 	oneOf("algorithm", o.Algorithm, Name)
@@ -194,8 +189,10 @@ func (o Options) Validate() error {
 	if !(o.ScaleFloor >= 0 && o.ScaleFloor <= math.MaxFloat32) {
 		fail("scale_floor: got %g, want 0 or more", o.ScaleFloor)
 	}
-	given("params", o.Params)
-	given("initializer.precision", o.Initializer.Precision)
+	if o.Params != nil {
+		errs = append(errs, prefix("params", o.Params.Validate()))
+	}
+	errs = append(errs, prefix("initializer.precision", o.Initializer.Precision.Validate()))
 	for _, g := range []struct {
 		key string
 		Group
@@ -209,7 +206,9 @@ func (o Options) Validate() error {
 		for _, v := range l.list {
 			key := l.key + "." + v.Scope
 			errs = append(errs, validateQuantizer(key, v.Mode, v.Bits, v.Gradient)...)
-			given(key+".initializer.precision", v.Initializer.Precision)
+			if !v.Initializer.Precision.IsZero() {
+				fail("%s.initializer.precision: got mixed precision for one scope, want it once, in initializer.precision", key)
+			}
 			for _, r := range v.Initializer.Range {
 				errs = append(errs, prefix(key+".initializer.range", r.Validate()))
 			}

@@ -260,5 +260,12 @@ func (o Options) override(s spec, own []Override, nodes ...*ir.Node) (spec, *Ran
 			}
 		}
 	}
+	if p := o.Initializer.Precision; len(p.BitsPerScope) > 0 && len(nodes) > 0 {
+		if len(nodes) == 1 {
+			s.bits = p.bitsOf(s.bits, Weight, nodes[0], nil)
+		} else {
+			s.bits = p.bitsOf(s.bits, Activation, nodes[0], nodes[1])
+		}
+	}
 	return s, r
 }

@@ -1,6 +1,7 @@
 package quantization
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,8 +99,14 @@ func place(g *ir.Graph, o Options) (*Setup, error) {
 	p.order()
 	p.unify()
 	p.elements()
-	if err := p.ranges(); err != nil {
+	if err := errors.Join(p.ranges(), p.checkPrecision()); err != nil {
 		return nil, err
+	}
+	if o.Initializer.Precision.searches() {
+		p.setup.Precision, p.setup.Device = &o.Initializer.Precision, o.TargetDevice
+	}
+	if o.Params != nil && *o.Params != (compress.Stages{}) {
+		p.setup.Stages = o.Params
 	}
 	return p.setup, nil
 }

@@ -47,6 +47,13 @@ type Setup struct {
 	// inputs.
 	Float     []Float                      `json:"float,omitempty"`
 	BatchNorm compress.BatchNormAdaptation `json:"batchnorm_adaptation,omitzero"`
+	// Precision, if bits are to be chosen by sensitivity, and Device, which says
+	// among which. Layers is what was chosen.
+	Precision *Precision       `json:"precision,omitempty"`
+	Device    string           `json:"target_device,omitempty"`
+	Layers    []LayerPrecision `json:"layers,omitempty"`
+	// Stages of training, nil for none.
+	Stages *compress.Stages `json:"stages,omitempty"`
 	// ScaleFloor and ZeroPoint, see [Options].
 	ScaleFloor float64 `json:"scale_floor,omitempty"`
 	ZeroPoint  string  `json:"zero_point,omitempty"`

@@ -131,13 +131,15 @@ var lowerings = map[string]lowering{
 	"Expand":       lowerExpand,
 	"Flatten":      lowerAlias,
 	"Identity":     lowerIdentity,
-	"Pad":          lowerPad,
-	"Reshape":      lowerAlias,
-	"Slice":        lowerSlice,
-	"SliceGrad":    lowerSliceGrad,
-	"Squeeze":      lowerAlias,
-	"Transpose":    lowerTranspose,
-	"Unsqueeze":    lowerAlias,
+
+	"FakeQuantizeOff": lowerIdentity,
+	"Pad":             lowerPad,
+	"Reshape":         lowerAlias,
+	"Slice":           lowerSlice,
+	"SliceGrad":       lowerSliceGrad,
+	"Squeeze":         lowerAlias,
+	"Transpose":       lowerTranspose,
+	"Unsqueeze":       lowerAlias,
 }
 
 // HasKernel reports whether the operator runs on kernels, at least in its usual
