@@ -3,6 +3,7 @@ package nncf
 import (
 	"fmt"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/pass"
@@ -76,6 +77,13 @@ func (c *Compressed) exported(o ExportOptions) (*ir.Graph, error) {
 		return nil, err
 	}
 	return g, pass.ToQDQ(g, t)
+}
+
+// ExportQuantized writes a graph with fake-quantizers as a compressed model is
+// written. The graph stays as it is.
+func ExportQuantized(path string, g *ir.Graph, o ExportOptions) error {
+	c := &Compressed{Controller: compress.Compose(), Graph: g}
+	return c.Export(path, o)
 }
 
 // Export writes the model as ONNX, as it is; the format plays no part.

@@ -3,6 +3,8 @@ package nncf
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/data"
@@ -105,6 +107,16 @@ func Calibration(ctx context.Context, l *data.Loader) compress.Calibration {
 // [compress.InsertBatchNorm].
 func InsertBatchNorm(ctx context.Context, m *Model, c compress.Calibration, samples int, opts engine.Options) (int, error) {
 	return compress.InsertBatchNorm(ctx, runner{opts}, m.Graph, c, samples, m.Trace)
+}
+
+// CacheDir is the folder in which results that take long are kept, below the
+// user's cache folder; empty if there is none.
+func CacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "nncf")
 }
 
 // firstRows returns the first n entries along axis 0, sharing memory.

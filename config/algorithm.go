@@ -45,6 +45,9 @@ func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, e
 		o.TargetDevice = c.TargetDevice
 	}
 	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
+	if p := &o.Initializer.Precision; p.TracesFile != "" {
+		p.TracesFile = c.Path(p.TracesFile)
+	}
 	if o.OverflowFix == "" || o.OverflowFix == "auto" {
 		d, err := quantization.DeviceFor(o.TargetDevice)
 		if err != nil {

@@ -227,13 +227,16 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 	r.result.Float = &float
 	r.opt.note("initialising compression")
 	r.state.compressed, err = nncf.Compress(ctx, m, r.algorithms, nncf.CompressOptions{
-		Calibration: nncf.Calibration(ctx, r.calibration), Threads: r.c.Threads, Logger: r.opt.Logger})
+		Calibration: r.initData(ctx), Threads: r.c.Threads, Logger: r.opt.Logger})
 	if err != nil {
 		return err
 	}
 	if per := r.train.Len(); per > 0 {
 		accumulate := max(1, r.c.Accumulate)
 		compress.SetStepsPerEpoch(r.state.compressed.Controller, (per+accumulate-1)/accumulate)
+	}
+	if err := writePrecision(r.state.compressed, r.dir); err != nil {
+		return err
 	}
 	initialised, err := r.evaluate(ctx, nil)
 	if err != nil {
@@ -242,6 +245,13 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 	r.result.Initialized = &initialised
 	r.meta.Best = &best{Stage: r.stage(), Metric: initialised.Top1, Epoch: -1}
 	return r.beginSearch()
+}
+
+// initData is where compression is initialised from.
+func (r *run) initData(ctx context.Context) compress.Calibration {
+	cal := nncf.Calibration(ctx, r.calibration)
+	cal.Cache, cal.Note = nncf.CacheDir(), r.opt.Note
+	return cal
 }
 
 // stage is the compression stage of the model under training.

@@ -295,3 +295,11 @@ func closeTo(t *testing.T, what string, got, want *tensor.Tensor, tol float64) {
 		}
 	}
 }
+
+// Quantizers that are off pass values on and teach their parameters nothing.
+func TestFakeQuantizeOff(t *testing.T) {
+	x, s := gradcheck.Rand(1, 2, 3), gradcheck.Rand(2, 3)
+	if got := eval(t, op.FakeQuantizeOff{}, x, s)[0]; !got.Equal(x) {
+		t.Errorf("got %v, want the input", got)
+	}
+}

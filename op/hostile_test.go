@@ -53,6 +53,7 @@ func TestHostile_Neighbours(t *testing.T) {
 		{Op: op.LpPool{Pool: op.Pool{Kernel: []int{2}}}, In: ts{x}},
 		{Op: op.FakeQuantizeSymmetric{Low: -7, High: 7, Axis: 1}, In: ts{x, gradcheck.Rand(2, 4)}},
 		{Op: op.FakeQuantizeSymmetricGrad{Low: -7, High: 7, Axis: 1}, In: ts{x, gradcheck.Rand(2, 4), x}},
+		{Op: op.FakeQuantizeOff{}, In: ts{x, gradcheck.Rand(2, 1)}},
 		{Op: op.FakeQuantizeAsymmetric{Levels: 16, Axis: -1}, In: ts{x, gradcheck.Rand(2, 1), gradcheck.Rand(2, 1)}},
 		{Op: op.FakeQuantizeAsymmetricGrad{Levels: 16, Axis: -1}, In: ts{x, gradcheck.Rand(2), gradcheck.Rand(2), x}},
 		{Op: op.BinarizeWeight{}, In: ts{x}},

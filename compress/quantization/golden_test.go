@@ -54,7 +54,9 @@ func (r runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data com
 			}
 			programs[n] = p
 		}
-		p.Input(0).CopyFrom(in[0])
+		for i, t := range in {
+			p.Input(i).CopyFrom(t)
+		}
 		if err := p.Run(ctx); err != nil {
 			return err
 		}

@@ -192,6 +192,9 @@ func (o Options) Validate() error {
 	if o.Params != nil {
 		errs = append(errs, prefix("params", o.Params.Validate()))
 	}
+	if o.Initializer.Precision.Type == "autoq" {
+		fail("not supported yet: initializer.precision.type autoq; hawq chooses bits too")
+	}
 	errs = append(errs, prefix("initializer.precision", o.Initializer.Precision.Validate()))
 	for _, g := range []struct {
 		key string

@@ -57,17 +57,17 @@ func TestOptions_JSON(t *testing.T) {
 
 func TestOptions_ValidateReportsEverything(t *testing.T) {
 	var o quantization.Options
-	err := json.Unmarshal([]byte(`{"preset":"fast","target_device":"TPU","overflow_fix":"on","params":{"activations_quant_start_epoch":1},
+	err := json.Unmarshal([]byte(`{"preset":"fast","target_device":"TPU","overflow_fix":"on","params":{"activations_quant_start_epoch":-1},
 		"weights":{"bits":1,"mode":"log","gradient":"sgd"},"zero_point":"x","activations":{"unified_scale_ops":[["a","b"]]},"quantizable_subgraph_patterns":["a"],
-		"initializer":{"precision":{"type":"hawq"},"range":{"type":"max","num_init_samples":-1,"min_percentile":50,"max_percentile":10},"batchnorm_adaptation":{"num_bn_adaptation_samples":-1}},
+		"initializer":{"precision":{"type":"hawk","compression_ratio":0.5,"bitwidth_per_scope":[[1,"a"]]},"range":{"type":"max","num_init_samples":-1,"min_percentile":50,"max_percentile":10},"batchnorm_adaptation":{"num_bn_adaptation_samples":-1}},
 		"scope_overrides":{"fc":{"bits":17}}}`), &o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := o.Validate()
-	for _, want := range []string{`preset: got "fast"`, `target_device: got "TPU", want one of ANY, CPU, GPU, NPU, VPU, TRIAL`, `overflow_fix: got "on"`, "not supported yet: params",
+	for _, want := range []string{`preset: got "fast"`, `target_device: got "TPU", want one of ANY, CPU, GPU, NPU, VPU, TRIAL`, `overflow_fix: got "on"`, "params: activations_quant_start_epoch: got -1",
 		"weights.bits: got 1, want 2 to 16; one bit is algorithm binarization", `weights.mode: got "log"`, `weights.gradient: got "sgd"`, `zero_point: got "x"`,
-		"not supported yet: initializer.precision", `initializer.range: type: got "max"`,
+		`initializer.precision: type: got "hawk"`, "compression_ratio: got 0.5", "bitwidth_per_scope[0]: got 1 bits", `initializer.range: type: got "max"`,
 		"num_init_samples: got -1", "percentiles: got 50 and 10", "initializer.batchnorm_adaptation: num_bn_adaptation_samples: got -1", "scope_overrides.fc.bits: got 17"} {
 		if got == nil || !strings.Contains(got.Error(), want) {
 			t.Errorf("missing: %s", want)

@@ -256,6 +256,7 @@ func quantizeCases(n int) []testCase {
 		testCase{op.FakeQuantizeSymmetricGrad{Low: -8, High: 7, Axis: -1, LogScale: true}, []operand{img, one(0, 1), img}, 2},
 		testCase{op.FakeQuantizeSymmetricGrad{Low: 0, High: 15, Axis: -1, ClipGrad: true, GradScale: 0.25}, []operand{img, one(0, 1), img}, 2},
 		testCase{op.FakeQuantizeSymmetricGrad{Low: -32768, High: 32767, Axis: -1, ExactSTE: true, GradScale: 3}, []operand{img, one(0, 1), img}, 2},
+		node(op.FakeQuantizeOff{}, img, one(1, 2)),
 		node(even, img, one(-2, -1), one(2, 3)), node(odd, img, low, up), node(op.FakeQuantizeAsymmetric{Levels: 256, LogRange: true, Compatible: true}, w, between(-1, 0, 6), between(0, 1, 6)),
 		testCase{op.FakeQuantizeAsymmetricGrad(even), []operand{img, one(-2, -1), one(2, 3), img}, 3}, testCase{op.FakeQuantizeAsymmetricGrad(odd), []operand{img, low, up, img}, 3},
 		testCase{op.FakeQuantizeAsymmetricGrad{Levels: 256, LogRange: true}, []operand{w, between(-1, 0, 6), between(0, 1, 6), w}, 3},

@@ -28,6 +28,7 @@ type inspectCmd struct {
 	sensitivityFlags
 	sparsityFlags
 	compressionFlags
+	precisionFlags
 	dataFlags
 }
 
@@ -45,7 +46,9 @@ Examples:
   nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json
   nncf inspect model.onnx --config sparse.json --sparsity --json
   nncf inspect runs/model.onnx --compression
-  nncf inspect model.onnx --sensitivity --dataset imagefolder:images --accuracy 500`
+  nncf inspect model.onnx --sensitivity --dataset imagefolder:images --accuracy 500
+  nncf inspect model.onnx --config hawq.json --dataset cifar10:data --precision --svg front.svg
+  nncf inspect model.onnx --config hawq.json --dataset cifar10:data --precision --ratio 1.8 --cost bytes --json`
 }
 
 // description is what inspect reports.
@@ -92,6 +95,12 @@ func (c *inspectCmd) Run(s *session) error {
 	}
 	if err := c.sparsityFlags.check(); err != nil {
 		return err
+	}
+	if err := c.precisionFlags.check(c.Dataset, c.Config); err != nil {
+		return err
+	}
+	if c.Precision {
+		return c.precision(s)
 	}
 	if c.Sensitivity {
 		return c.sensitivity(s)

@@ -1,0 +1,37 @@
+package job
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/quantization"
+)
+
+// writePrecision writes how bits were chosen by sensitivity, if they were, into
+// a folder: precision.json, and precision.svg with the Pareto fronts.
+func writePrecision(c *nncf.Compressed, dir string) error {
+	for _, x := range compress.All(c.Controller) {
+		q, ok := x.(*quantization.Controller)
+		if !ok || q.Precision() == nil {
+			continue
+		}
+		raw, err := json.MarshalIndent(q.Precision(), "", "  ")
+		if err != nil {
+			return fmt.Errorf("precision: %w", err)
+		}
+		var b bytes.Buffer
+		q.Precision().WriteSVG(&b)
+		if err := os.WriteFile(filepath.Join(dir, "precision.json"), raw, 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "precision.svg"), b.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
