@@ -69,9 +69,8 @@ func (c *Controller) adapt(ctx context.Context, r compress.Runner, cal compress.
 	return c.setup.BatchNorm.Run(ctx, r, c.g, cal)
 }
 
-// initScales sets the scale of each layer to the smallest of the largest
-// thousandth of its inputs over the first batch. Layers are initialised one
-// after the other, on inputs that the layers before have binarized; batch
+// initScales takes the scale of each layer from its inputs over the first batch,
+// see [Scale]. Layers are initialised one after the other, on inputs that the layers before have binarized; batch
 // normalization takes the statistics of the batch, as in training.
 func (c *Controller) initScales(ctx context.Context, r compress.Runner, cal compress.Calibration) error {
 	g := c.g.Clone()
@@ -114,7 +113,7 @@ func (c *Controller) initScales(ctx context.Context, r compress.Runner, cal comp
 			x = got[at[i]]
 		}
 		i++
-		s := topThousandth(x.F32())
+		s := c.scaleOf(x.F32())
 		if math.IsInf(s, 0) || math.IsNaN(s) {
 			return fmt.Errorf("inputs of %s are not finite; check the data, or ignore the layer", l.Node)
 		}
@@ -125,47 +124,6 @@ func (c *Controller) initScales(ctx context.Context, r compress.Runner, cal comp
 		err = errors.New("there were no data")
 	}
 	return err
-}
-
-// smallestScale stands for the scale of inputs that are nowhere above it; the
-// original implementation takes the logarithm of 0 or less then.
-const smallestScale = 1e-3
-
-// topThousandth returns the k-th largest value of x, with k a thousandth of its
-// length, rounded half to even, at least 1; at least smallestScale.
-func topThousandth(x []float32) float64 {
-	k := max(1, int(math.RoundToEven(0.001*float64(len(x)))))
-	return max(smallestScale, float64(kthLargest(x, k)))
-}
-
-// kthLargest selects by the bits of the numbers, eleven at a time from the top.
-func kthLargest(x []float32, k int) float32 {
-	key := func(v float32) uint32 { // ascending with v; NaN comes last
-		b := math.Float32bits(v)
-		if b>>31 != 0 {
-			return ^b
-		}
-		return b | 1<<31
-	}
-	var prefix, mask uint32
-	for _, d := range [...]struct{ shift, bits int }{{21, 11}, {10, 11}, {0, 10}} {
-		count := make([]int, 1<<d.bits)
-		for _, v := range x {
-			if b := key(v); b&mask == prefix {
-				count[b>>d.shift&(1<<d.bits-1)]++
-			}
-		}
-		digit := len(count) - 1
-		for ; digit > 0 && k > count[digit]; digit-- {
-			k -= count[digit]
-		}
-		prefix |= uint32(digit) << d.shift
-		mask |= (1<<d.bits - 1) << d.shift
-	}
-	if prefix>>31 != 0 {
-		return math.Float32frombits(prefix &^ (1 << 31))
-	}
-	return math.Float32frombits(^prefix)
 }
 
 // EpochStep implements [compress.Controller]: it enters the next epoch and

@@ -21,6 +21,21 @@ const (
 	DoReFa Mode = "dorefa" // one of the whole tensor (Zhou et al. 2016)
 )
 
+// Scale is where the scale of binarized activations starts; thresholds start at
+// half of it.
+type Scale string
+
+// The starts.
+const (
+	// Top is the original's, and the default: the smallest of the largest
+	// thousandth of the values. Few activations are above half of it at first.
+	Top Scale = "top"
+	// MSE is the scale of the least mean squared error between values and 0 or
+	// scale: the mean of the values above half of it (Lloyd's algorithm). Training
+	// starts from a better network, which counts in short runs.
+	MSE Scale = "mse"
+)
+
 // Options is the binarization section of an NNCF configuration. The zero value
 // binarizes everything from epoch 1 on.
 type Options struct {
@@ -31,8 +46,12 @@ type Options struct {
 	Params      compress.Stages `json:"params,omitzero"`
 }
 
-// Initializer says how statistics are adapted at each switch.
+// Initializer says how scales start when activations are switched on, and how
+// statistics are adapted at each switch.
 type Initializer struct {
+	// Scale is how the scale of activations is taken from the data, see [Scale].
+	// Ours.
+	Scale     Scale                        `json:"scale,omitempty"`
 	BatchNorm compress.BatchNormAdaptation `json:"batchnorm_adaptation,omitzero"`
 
 	// Refused: there are neither ranges nor bit widths to choose.
@@ -49,6 +68,9 @@ func (o Options) Validate() error {
 	}
 	if o.Mode != "" && o.Mode != XNOR && o.Mode != DoReFa {
 		fail("mode: got %q, want %s or %s", o.Mode, XNOR, DoReFa)
+	}
+	if s := o.Initializer.Scale; s != "" && s != Top && s != MSE {
+		fail("initializer.scale: got %q, want %s or %s", s, Top, MSE)
 	}
 	for _, f := range []struct {
 		key string

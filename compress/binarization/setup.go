@@ -38,6 +38,7 @@ type Setup struct {
 	// Float lists the layers that are left, with the reason.
 	Float     []Layer                      `json:"float,omitempty"`
 	Stages    compress.Stages              `json:"stages,omitzero"`
+	Scale     Scale                        `json:"scale,omitempty"`
 	BatchNorm compress.BatchNormAdaptation `json:"batchnorm_adaptation,omitzero"`
 }
 
@@ -62,7 +63,7 @@ func (a Algorithm) Setup(g *ir.Graph) (compress.Setup, error) {
 	if err := errors.Join(o.Validate(), o.Scopes.Check(g)); err != nil {
 		return nil, err
 	}
-	s := &Setup{Mode: o.Mode, Stages: o.Params, BatchNorm: o.Initializer.BatchNorm}
+	s := &Setup{Mode: o.Mode, Stages: o.Params, Scale: o.Initializer.Scale, BatchNorm: o.Initializer.BatchNorm}
 	if s.Mode == "" {
 		s.Mode = XNOR
 	}
@@ -267,6 +268,7 @@ func (c *Controller) insert(p *rewrite.Patch, l Layer) error {
 	if err := p.B.Err(); err != nil {
 		return err
 	}
+	g.Rename(sum, g.UniqueName(name+"/sum"))
 	x.activation, x.weight, x.factors = u.Def, w[0].Def, f.Def
 	p.Replace(y, z)
 	if g.Value(l.Value) != z {

@@ -1,6 +1,8 @@
 package quantization
 
 import (
+	"slices"
+
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -48,9 +50,29 @@ func set(names ...string) map[string]bool {
 
 func isLayer(n *ir.Node) bool { return weightPort(n) >= 0 && trait(n) == ir.QuantInputs }
 
+// onBits reports whether n is part of a binarized convolution, see package
+// binarization: it adds up bits, or scales their sum.
+func onBits(n *ir.Node) bool {
+	by := func(v *ir.Value, kinds ...string) bool {
+		return v != nil && v.Def != nil && slices.Contains(kinds, v.Def.Op.Kind())
+	}
+	switch n.Op.Kind() {
+	case "Conv":
+		return by(n.In[0], "BinarizeActivation") || by(n.In[1], "BinarizeWeight")
+	case "Mul":
+		return by(n.In[0], "BinaryScale") || by(n.In[1], "BinaryScale")
+	case "Add":
+		return by(n.In[0], "Mul") && onBits(n.In[0].Def) && fromStored(n.In[1])
+	}
+	return false
+}
+
 func isBatchNorm(n *ir.Node) bool { return n.Op.Kind() == "BatchNormalization" }
 
 func trait(n *ir.Node) ir.QuantTrait {
+	if onBits(n) {
+		return ir.QuantFloat
+	}
 	if t, ok := n.Op.(ir.QuantTraited); ok {
 		return t.QuantTrait()
 	}
@@ -130,7 +152,7 @@ func (p *placer) convolution(v *ir.Value) *ir.Node {
 		if d == nil {
 			return nil
 		}
-		if d.Op.Kind() == "Conv" {
+		if d.Op.Kind() == "Conv" && !onBits(d) {
 			return d
 		}
 		if !p.folds(d) {

@@ -147,6 +147,9 @@ func (p *placer) node(n *ir.Node) {
 
 // request lets n ask for quantized inputs, or says why it does not.
 func (p *placer) request(n *ir.Node) string {
+	if onBits(n) {
+		return "binarized"
+	}
 	if trait(n) == ir.QuantAgnostic && weightPort(n) >= 0 || isLayer(n) {
 		p.weight(n)
 	}
