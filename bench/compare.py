@@ -33,9 +33,20 @@ def product(a, net, config):
     return run(c + (["--config", config] if config else []))
 
 
-def opponent(a, net, kind):
-    preload = [p for p in JEMALLOC if os.path.exists(p)][:1]
-    env = dict(os.environ, OMP_NUM_THREADS=str(a.threads), LD_PRELOAD=":".join(preload + os.environ.get("LD_PRELOAD", "").split()))
+def allocator(a):
+    """The environment with jemalloc, or without if there is none or torch does not load with it."""
+    env = dict(os.environ, OMP_NUM_THREADS=str(a.threads))
+    for path in filter(os.path.exists, JEMALLOC):
+        with_it = dict(env, LD_PRELOAD=path)
+        if subprocess.run([a.python, "-c", "import torch; torch.rand(2, 2) @ torch.rand(2, 2)"], env=with_it, capture_output=True).returncode == 0:
+            return with_it
+        print(f"torch does not run with {path}: its allocator is that of libc, which is slower at 224 pixels", file=sys.stderr)
+        return env
+    print("no jemalloc: the opponent uses the allocator of libc, which is slower at 224 pixels", file=sys.stderr)
+    return env
+
+
+def opponent(a, net, kind, env):
     return run([a.python, os.path.join(HERE, "opponent.py"), net, kind, str(a.seconds), str(a.threads)], env)
 
 
@@ -55,6 +66,7 @@ def main():
     p.add_argument("--config", help="configuration of the quantized runs; without it those kinds are skipped")
     p.add_argument("--json", action="store_true", help="print one JSON object a line")
     a = p.parse_args()
+    env = allocator(a)
     for net in a.nets.split(","):
         for kind in a.kinds.split(","):
             config = None if kind in FLOAT else a.config
@@ -64,7 +76,7 @@ def main():
             ours, theirs = [], []
             for _ in range(a.rounds):
                 ours.append(product(a, net, config))
-                theirs.append(opponent(a, net, kind))
+                theirs.append(opponent(a, net, kind, env))
             # each run with its neighbour, and the next one of ours with the same
             ratios = sorted([speed(x) / speed(y) for x, y in zip(ours, theirs)] + [speed(x) / speed(y) for x, y in zip(ours[1:], theirs)])
             memory = max(x["peak_memory_bytes"] for x in ours) / max(y["peak_memory_bytes"] for y in theirs)

@@ -30,6 +30,7 @@ type chain struct {
 	n, unit int // elements, and what tile borders are multiples of
 	links   []*link
 	cut     *finished // the convolution like which it is cut; nil: by shape
+	stored  map[*slot]bool
 }
 
 // link is one operator of a chain.

@@ -88,6 +88,8 @@ type step struct {
 	also   *ir.Node  // a node that the step does too
 	input  *loaded   // of convolutions, see load.go
 	output *finished // of convolutions, see finish.go
+	forms  *former   // see form.go
+	packs  *packing
 	// once says that the step's result never changes: it runs when memory is
 	// placed, and its temps keep their memory.
 	once bool

@@ -9,6 +9,8 @@
 //	fuse.go       the table of fusions; rule_*.go: one fusion each
 //	load.go       activations that convolutions compute as they load them
 //	finish.go     work on a convolution's result while it is in the caches
+//	form.go       quantizers and masks of weights, run as the weights are packed;
+//	              how a new operator on weights takes part
 //	recompute.go  what is computed again so that memory suffices; decision.go:
 //	              that its sums have the same order
 //	describe.go   what inspect --plan shows

@@ -67,9 +67,11 @@ func lowerConv(c *compiler, n *ir.Node) error {
 		input.repeats = g.OC / (r.C1 - r.C0)
 	}
 	packed, scratch := c.temp(sz.PackedForward), c.workspace(sz.ForwardScratch*c.workers)
-	c.emitPack(n, w, func() func() error {
-		src := w.f32()
-		return runSized(c.pool, sz.PackForwardTasks, len(src), func(t, _ int) { p.PackForward(t, packed.mem, src) })
+	c.emitPackBlocks(n, &packing{
+		src:   w,
+		tasks: func() int { return sz.PackForwardTasks },
+		rows:  func(task int) (lo, hi int) { return p.PackForwardRows(task) },
+		pack:  func(task int, src []float32) { p.PackForward(task, packed.mem, src) },
 	}, packed)
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)

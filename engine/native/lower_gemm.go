@@ -26,13 +26,22 @@ func (c *compiler) emitProduct(n *ir.Node, s product, a, b, bias, y *slot, e epi
 	}
 	sz := p.Sizes()
 	packed := c.temp(sz.PackedB * s.copies)
-	c.emitPack(n, b, func() func() error {
-		bd := b.f32()
-		return runSized(c.pool, sz.PackBTasks*s.copies, len(bd), func(t, _ int) {
-			i, t := t/sz.PackBTasks, t%sz.PackBTasks
-			p.PackB(t, packed.mem[i*sz.PackedB:][:sz.PackedB], bd[i*s.K*s.N:][:s.K*s.N])
-		})
-	}, packed)
+	if s.TransB && s.copies == 1 && len(b.shape) > 0 && b.shape[0] == s.N {
+		c.emitPackBlocks(n, &packing{
+			src:   b,
+			tasks: func() int { return sz.PackBTasks },
+			rows:  p.PackBRows,
+			pack:  func(task int, src []float32) { p.PackB(task, packed.mem, src) },
+		}, packed)
+	} else {
+		c.emitPack(n, b, func() func() error {
+			bd := b.f32()
+			return runSized(c.pool, sz.PackBTasks*s.copies, len(bd), func(t, _ int) {
+				i, t := t/sz.PackBTasks, t%sz.PackBTasks
+				p.PackB(t, packed.mem[i*sz.PackedB:][:sz.PackedB], bd[i*s.K*s.N:][:s.K*s.N])
+			})
+		}, packed)
+	}
 	st := c.emit(n, "gemm", []*slot{a, bias}, []*slot{y}, func() func() error {
 		ad, yd := a.f32(), y.f32()
 		f := gemm.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}

@@ -21,14 +21,14 @@ func lowerMask(c *compiler, n *ir.Node) error {
 		return lowerReference(c, n)
 	}
 	x, m, y := c.in(n.In[0], rowMajor), c.in(n.In[1], rowMajor), c.out(n.Out[0], rowMajor)
-	c.emit(n, "Mask", []*slot{x, m}, []*slot{y}, func() func() error {
+	c.emitFormer(n, "Mask", []*slot{x, m}, y, func() formerFuncs {
 		xd, md, yd := x.f32(), tensor.Data[uint8](m.data), y.f32()
-		return c.maskTasks(len(yd), func(lo, hi int) {
+		return formerFuncs{run: func(_, lo, hi int) {
 			dst, src := yd[lo:hi], xd[lo:hi]
 			for i, k := range md[lo:hi] { // all ones or all zeros, which no branch has to guess
 				dst[i] = math.Float32frombits(math.Float32bits(src[i]) & -uint32(k))
 			}
-		})
+		}}
 	})
 	return nil
 }
@@ -39,13 +39,12 @@ func lowerRBMask(c *compiler, n *ir.Node) error {
 	}
 	o := n.Op.(op.RBMask)
 	w, s, step, y := c.in(n.In[0], rowMajor), c.in(n.In[1], rowMajor), c.in(n.In[2], rowMajor), c.out(n.Out[0], rowMajor)
-	c.emit(n, "RBMask", []*slot{w, s, step}, []*slot{y}, func() func() error {
+	c.emitFormer(n, "RBMask", []*slot{w, s, step}, y, func() formerFuncs {
 		wd, sd, yd := w.f32(), s.f32(), y.f32()
 		var r op.RBStream
-		run := c.maskTasks(len(yd), func(lo, hi int) { r.Apply(yd, wd, sd, lo, hi) })
-		return func() error {
-			r = o.Stream(step.data.I64()[0])
-			return run()
+		return formerFuncs{
+			begin: func() { r = o.Stream(step.data.I64()[0]) },
+			run:   func(_, lo, hi int) { r.Apply(yd, wd, sd, lo, hi) },
 		}
 	})
 	return nil

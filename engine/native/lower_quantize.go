@@ -186,14 +186,9 @@ func (c *compiler) emitFakeQuantize(n *ir.Node, q quantizer) error {
 	}
 	buf := c.grid(n, q, k)
 	x, y := c.in(xv, rowMajor), c.out(n.Out[0], rowMajor)
-	rows := x.shape.Numel() / row
-	per := max(1, taskLen/row)
-	c.emit(n, "FakeQuantize rows", []*slot{x}, []*slot{y}, func() func() error {
+	c.emitFormer(n, "FakeQuantize rows", []*slot{x}, y, func() formerFuncs {
 		g, xd, yd := quant.NewGrid(buf.mem, k), x.f32(), y.f32()
-		return runSized(c.pool, (rows+per-1)/per, len(xd), func(t, _ int) {
-			lo, hi := t*per, min(rows, (t+1)*per)
-			quant.ForwardRows(yd[lo*row:hi*row], xd[lo*row:hi*row], row, g, lo%k)
-		})
+		return formerFuncs{run: func(_, lo, hi int) { quant.ForwardRows(yd[lo:hi], xd[lo:hi], row, g, lo/row%k) }}
 	}, buf)
 	return nil
 }

@@ -29,6 +29,7 @@ func (c *compiler) store() error {
 			s.output.stored = stored
 			continue
 		}
+		ch.stored = stored
 		s.bind = func() func() error { return c.bindChain(ch, stored) }
 	}
 	return nil

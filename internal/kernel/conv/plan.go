@@ -155,6 +155,13 @@ func (p *Plan) PackForward(task int, dst, w []float32) {
 	p.fwd.pack(dst, w, p.fwd.blocks[task], p.wloc, p.g.taps())
 }
 
+// PackForwardRows returns the output channels that task of [Plan.PackForward]
+// reads. All tasks together read each once.
+func (p *Plan) PackForwardRows(task int) (lo, hi int) {
+	b := p.fwd.blocks[task]
+	return b.c0, b.c0 + b.width
+}
+
 // PackBackward writes block task of the packed weights of [Plan.BackwardData]; w is OIHW.
 func (p *Plan) PackBackward(task int, dst, w []float32) {
 	need("PackBackward", "packed weights", dst, p.bwd.wlen)

@@ -153,6 +153,14 @@ func (p *Plan) at(k0, i, nv int) int {
 	return k0*p.padded + i*p.nv*p.set.Lanes*min(kc, p.s.K-k0)
 }
 
+// PackBRows returns the columns of the product, which with TransB are rows of
+// B, that task of [Plan.PackB] reads. All tasks together read each once.
+func (p *Plan) PackBRows(task int) (lo, hi int) {
+	width, _ := p.panel(task)
+	lo = task * p.nv * p.set.Lanes
+	return lo, lo + width
+}
+
 // PackB writes panel task of packed B.
 func (p *Plan) PackB(task int, dst, b []float32) {
 	s := p.s
