@@ -156,3 +156,8 @@ func position(t *testing.T, dir string) string {
 	}
 	return fmt.Sprintf("epoch %d, step %d", meta.At.Epoch, meta.At.Step)
 }
+
+// The same while filters go and are cut out of the model under training.
+func TestTrain_KilledWhilePruning(t *testing.T) {
+	killed(t, with(schedules["cutting later"], int8Section), 3, 2)
+}
