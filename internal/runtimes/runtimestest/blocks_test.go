@@ -98,6 +98,15 @@ var blockNets = []struct {
 		p := b.Op(op.AveragePool{Pool: op.Pool{Kernel: []int{2, 2}}}, "avg", b.point("t", y, 8))
 		return b.relu("last/relu", b.norm("last/bn", p))
 	}},
+	{"one module at two places", func(b *blocks, x *ir.Value) *ir.Value {
+		x = b.relu("stem/relu", b.conv("stem", x, 8))
+		w := b.weight("shared.weight", 8, 8, 3, 3)
+		bn := b.norm("first/bn", b.Op(op.Conv{Window: op.Window{Pads: []int{1, 1, 1, 1}}}, "first", x, w))
+		y := b.relu("first/relu", bn)
+		second := b.Op(op.Conv{Window: op.Window{Pads: []int{1, 1, 1, 1}}}, "second", y, w)
+		in := append([]*ir.Value{second}, bn.Def.In[1:]...)
+		return b.Op(op.Add{}, "add", y, b.Op(bn.Def.Op, "second/bn", in...))
+	}},
 	{"leaky and parametric", func(b *blocks, x *ir.Value) *ir.Value {
 		x = b.Op(op.LeakyRelu{Alpha: 0.1}, "stem/leaky", b.conv("stem", x, 8))
 		return b.Op(op.Elu{Alpha: 1}, "a/elu", b.conv("a", x, 8))
