@@ -103,7 +103,7 @@ func TestRemove_Refuses(t *testing.T) {
 // silent is an operator that says nothing about its axes.
 type silent struct{}
 
-func (silent) Kind() string                             { return "Silent" }
+func (silent) Kind() string                            { return "Silent" }
 func (silent) Infer(in []*ir.Value) ([]ir.Type, error) { return []ir.Type{in[0].Type}, nil }
 
 func TestAnalyze_OperatorWithoutFacet(t *testing.T) {

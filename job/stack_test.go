@@ -39,6 +39,9 @@ var schedules = map[string]string{
 	"frozen":               `{"algorithm": "magnitude_sparsity", "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.3, 0.5], "sparsity_freeze_epoch": 1, "pattern": "2:4"}}`,
 	"rb":                   `{"algorithm": "rb_sparsity", "params": {"schedule": "polynomial", "sparsity_target_epoch": 1, "mask_lr": 1, "sparsity_freeze_epoch": 1}}`,
 	"rb adaptive by layer": `{"algorithm": "rb_sparsity", "params": {"schedule": "adaptive", "sparsity_level_setting_mode": "local", "mask_lr": 1}}`,
+	"pruning":              `{"algorithm": "filter_pruning", ` + bn64 + `, "params": {"pruning_steps": 2, "multiple": 2, "prune_first_conv": true, "prune_downsample_convs": true}}`,
+	"pruning and cutting":  `{"algorithm": "filter_pruning", ` + bn64 + `, "params": {"schedule": "baseline", "multiple": 2, "removal": "training"}}`,
+	"cutting later":        `{"algorithm": "filter_pruning", "params": {"num_init_steps": 1, "pruning_steps": 1, "pruning_target": 0.3, "rounding": "nearest", "multiple": 2, "filter_importance": "geometric_median", "removal": "training"}}`,
 	"distillation":         `{"algorithm": "knowledge_distillation", "type": "softmax", "temperature": 2}, {"algorithm": "magnitude_sparsity", "params": {"sparsity_target_epoch": 1}}`,
 }
 
