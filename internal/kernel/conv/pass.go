@@ -44,6 +44,7 @@ type pass struct {
 	id, ih, iw     int // input positions
 	od, oh, ow     int // output positions
 	groups, icg    int // input channels per group
+	merged         int // groups of the convolution in each of these, see merge.go
 	stepD, ostepD  int // input, output positions between neighbours of a phase
 	stepH, stepW   int
 	ostepH, ostepW int
@@ -411,6 +412,10 @@ type locator struct {
 
 // pack writes the packed weights of one block.
 func (p *pass) pack(dst, w []float32, b block, at locator, taps int) {
+	if p.merged > 1 {
+		p.packMerged(dst, w, b, at, taps)
+		return
+	}
 	w = w[b.g*at.group+(b.c0-b.g*(p.oc/p.groups))*at.out:]
 	if at.contiguous {
 		p.packForward(dst, w, b, at, taps)

@@ -80,27 +80,27 @@ func New(g Geometry, opt Options) (*Plan, error) {
 	od, oh, ow := f.OutD(), f.OutH(), f.OutW()
 	icg, ocg, taps := g.IC/g.Groups, g.OC/g.Groups, g.taps()
 
-	p.fwd = pass{id: f.D, ih: f.H, iw: f.W, ic: g.IC, od: od, oh: oh, ow: ow, oc: g.OC, set: p.set}
-	p.fwd.build(f.N, g.Groups, g,
+	p.fwd = pass{id: f.D, ih: f.H, iw: f.W, ic: g.IC, od: od, oh: oh, ow: ow, oc: g.OC, set: p.set, merged: merging(p.set.Lanes, g.Groups, ocg)}
+	p.fwd.build(f.N, g.Groups/p.fwd.merged, g,
 		axis.Forward(od, g.KD, g.StrideD, g.PadFront, g.DilationD),
 		axis.Forward(oh, g.KH, g.StrideH, g.PadT, g.DilationH),
 		axis.Forward(ow, g.KW, g.StrideW, g.PadL, g.DilationW))
 	if opt.AlwaysLoad {
 		p.fwd.direct = false
 	}
-	p.fwd.divide(p.macs)
+	p.fwd.divide(p.macs * p.fwd.merged)
 	p.fwd.finish()
 	p.wloc = locator{group: ocg * icg * taps, out: icg * taps, in: taps, contiguous: true}
 
-	p.bwd = pass{id: od, ih: oh, iw: ow, ic: g.OC, od: f.D, oh: f.H, ow: f.W, oc: g.IC, set: p.set}
-	p.bwd.build(f.N, g.Groups, g,
+	p.bwd = pass{id: od, ih: oh, iw: ow, ic: g.OC, od: f.D, oh: f.H, ow: f.W, oc: g.IC, set: p.set, merged: merging(p.set.Lanes, g.Groups, icg)}
+	p.bwd.build(f.N, g.Groups/p.bwd.merged, g,
 		axis.Backward(f.D, g.KD, g.StrideD, g.PadFront, g.DilationD),
 		axis.Backward(f.H, g.KH, g.StrideH, g.PadT, g.DilationH),
 		axis.Backward(f.W, g.KW, g.StrideW, g.PadL, g.DilationW))
-	p.bwd.divide(p.macs)
+	p.bwd.divide(p.macs * p.bwd.merged)
 	p.bwd.finish()
 	p.wloct = locator{group: ocg * icg * taps, out: taps, in: icg * taps}
-	p.wgt = planWeights(&p.fwd, p.macs, opt.BiasGrad)
+	p.wgt = planWeights(&p.fwd, p.macs*p.fwd.merged, opt.BiasGrad)
 	return p, nil
 }
 

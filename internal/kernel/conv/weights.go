@@ -353,13 +353,28 @@ func (p *Plan) ReduceWeights(task int, partials, dw, db []float32) {
 	// the sum over the slots of a row is that of its products with 1
 	var buf [reduceRows * 64]float32
 	a := tile.OuterArgs{X: unsafe.Pointer(&one), YS: 4 * w.slotLen, P: w.slots, R: 1, B: 1, DS: 4 * nr, Tail: p.set.Lanes, Zero: 1}
-	add := func(at int, sum []float32) {
+	add := func(at, row int) { // into buf[row·nr:]
+		sum := buf[row*nr:][:nr]
 		if w.slots == 1 {
-			copy(sum[:nr], partials[at:])
+			copy(sum, partials[at:])
 			return
 		}
 		a.Y, a.D = unsafe.Pointer(&partials[at]), unsafe.Pointer(&sum[0])
 		p.set.Outer(1, b.nv, &a)
+	}
+	if w.bias {
+		need(name, "bias gradient", db, p.g.OC)
+		add(u.wlen+b.pad, 0)
+		copy(db[b.c0:][:b.width], buf[:])
+	}
+	if u.merged > 1 {
+		for t, tap := range ph.taps {
+			for i := range u.icg {
+				add(ph.at+ph.k*b.pad+(t*u.icg+i)*nr, 0)
+				p.unmerge(b, dw, buf[:nr], i, tap)
+			}
+		}
+		return
 	}
 	// Rows are collected in the order of dw, input channels before taps, and
 	// transposed.
@@ -374,16 +389,11 @@ func (p *Plan) ReduceWeights(task int, partials, dw, db []float32) {
 			r := 0
 			for i := i0; i < i1; i++ {
 				for t := t0; t < t1; t++ {
-					add(at+(t*u.icg+i)*nr, buf[r*nr:])
+					add(at+(t*u.icg+i)*nr, r)
 					r++
 				}
 			}
 			p.set.Transpose(dw[i0*taps+t0:], p.wloc.out, buf[:], nr, r, b.width)
 		}
-	}
-	if w.bias {
-		need(name, "bias gradient", db, p.g.OC)
-		add(u.wlen+b.pad, buf[:])
-		copy(db[b.c0:][:b.width], buf[:])
 	}
 }
