@@ -16,7 +16,8 @@ import (
 // DequantizeLinear in the layout that ONNX Runtime and OpenVINO run in int8:
 //
 //	weights      int8 constant, zero point 0 → DequantizeLinear along the quantizer's axis
-//	activations  QuantizeLinear → DequantizeLinear, uint8, one pair whose result fans out
+//	activations  QuantizeLinear → DequantizeLinear, uint8, one pair whose result fans out;
+//	             int8 where it is only the first factor of products of activations
 //	biases       int32 constant → DequantizeLinear, scale s_x·s_w[c], if input and weight are quantized
 //
 // Operators that only move values (MaxPool, Reshape, Concat of equals …) get the
@@ -89,7 +90,11 @@ func activationPair(p *rewrite.Patch, n *ir.Node) error {
 		p.Note("%s: %d points need a Clip, which runtimes do not fuse", nodeName(n), grid.n+1)
 	}
 	s := p.B.ConstF32(y.Name+"/scale", scale)
-	z := p.B.Const(y.Name+"/zero_point", point(grid.zero, full > 255))
+	zero := point(grid.zero, full > 255)
+	if grid.n == 255 && grid.zero == 128 && !isLayerResult(x) && firstFactors(p.Graph(), y) {
+		zero = tensor.Scalar(int8(0))
+	}
+	z := p.B.Const(y.Name+"/zero_point", zero)
 	if full > 255 {
 		p.Note("%s: %d points need 16 bits, which runtimes compute in float", nodeName(n), grid.n+1)
 	}
@@ -103,6 +108,43 @@ func point(k int, wide bool) *tensor.Tensor {
 		return tensor.Scalar(uint16(k))
 	}
 	return tensor.Scalar(uint8(k))
+}
+
+// firstFactors reports whether v is read, directly or through operators that only
+// move values, as the first factor of products of two computed matrices alone,
+// such as the queries of attention. OpenVINO multiplies those on integers only if
+// the first zero point is 0; to ONNX Runtime all types are the same.
+func firstFactors(g *ir.Graph, v *ir.Value) bool {
+	if len(v.Uses()) == 0 || isOutput(g, v) {
+		return false
+	}
+	for _, u := range v.Uses() {
+		if _, ok := u.Node.Op.(op.MatMul); ok {
+			if u.Port != 0 || fromStored(u.Node.In[1]) {
+				return false
+			}
+			continue
+		}
+		if _, pad := u.Node.Op.(op.Pad); pad || trait(u.Node) != ir.QuantAgnostic || u.Port != 0 || !firstFactors(g, u.Node.Out[0]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLayerResult reports whether an operator computes v whose result must have the
+// type of its input for ONNX Runtime to compute it on integers.
+func isLayerResult(v *ir.Value) bool {
+	if v.Def == nil {
+		return false
+	}
+	switch v.Def.Op.(type) {
+	case op.Conv, op.Gemm, op.AveragePool, op.GlobalAveragePool:
+		return true
+	case op.Relu, op.Clip:
+		return isLayerResult(v.Def.In[0])
+	}
+	return false
 }
 
 // isWide reports whether a zero point is that of 16-bit integers.

@@ -69,3 +69,52 @@ func TestToQDQ_Wide(t *testing.T) {
 		})
 	}
 }
+
+// Queries of attention, the first factors of products of activations, are int8
+// with zero point 0; keys, and values that something else reads too, are uint8.
+func TestToQDQ_FirstFactors(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		other bool // something else reads the queries
+		want  tensor.DType
+	}{{"attention", false, tensor.Int8}, {"another reader", true, tensor.Uint8}} {
+		g := ir.New("attention")
+		b := ir.NewBuilder(g, "")
+		quantized := func(name string) *ir.Value {
+			x := g.AddInput(name, ir.MakeType(tensor.Float32, 2, 3, 4))
+			return b.Op(op.FakeQuantizeSymmetric{Low: -128, High: 127, Axis: -1}, name+"_q", b.Op(op.Neg{}, name+"_neg", x), b.Const(name+"_scale", tensor.Scalar(float32(0.9))))
+		}
+		q, k := quantized("q"), quantized("k")
+		y := b.Op(op.MatMul{}, "product", b.Op(op.Transpose{Perm: []int{0, 2, 1}}, "q_t", q), k)
+		g.Outputs = []*ir.Value{y}
+		if c.other {
+			g.Outputs = append(g.Outputs, b.Op(op.Neg{}, "reader", q))
+		}
+		if err := b.Err(); err != nil {
+			t.Fatal(err)
+		}
+		before := g.Clone()
+		if err := pass.ToQDQ(g, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := ir.Verify(g); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range g.Nodes() {
+			if n.Op.Kind() != "QuantizeLinear" {
+				continue
+			}
+			want := tensor.Uint8
+			if n.In[0].Name == "q_neg" || n.In[0].Name == "q_t" {
+				want = c.want
+			}
+			if got := n.Out[0].Type.DType; got != want {
+				t.Errorf("%s: %s is %v, want %v", c.name, n.In[0].Name, got, want)
+			}
+		}
+		x, z := random(3, 1, 2, 3, 4), random(4, 1, 2, 3, 4)
+		if d, size := worst(t, eval(t, g, x, z)[0], eval(t, before, x, z)[0]); d > 1e-6*max(1, size) {
+			t.Errorf("%s: differs by %g", c.name, d)
+		}
+	}
+}

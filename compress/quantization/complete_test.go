@@ -103,6 +103,23 @@ var shapes = []struct {
 		return n.done(t, n.Op(op.Add{}, "add", n.Op(op.Conv{}, "b", a, w), a))
 	}, []string{"x ← a:0", "a/relu ← b:0 add:1", "b ← add:0"}},
 
+	{"encoder with attention", func(t *testing.T, n *net) *ir.Graph {
+		linear := func(name string, x *ir.Value, in, out int) *ir.Value {
+			return n.Op(op.Add{}, name, n.Op(op.MatMul{}, name+"/mm", x, n.param(name+".weight", in, out)), n.param(name+".bias", out))
+		}
+		norm := func(name string, x *ir.Value) *ir.Value {
+			return n.Op(op.LayerNormalization{Axis: -1, Epsilon: 1e-5}, name, x, n.param(name+".weight", 6), n.param(name+".bias", 6))
+		}
+		x := n.input("x", 5, 6)
+		a := norm("ln1", x)
+		k := n.Op(op.Transpose{Perm: []int{0, 2, 1}}, "kt", linear("k", a, 6, 6))
+		p := n.Op(op.Softmax{Axis: -1}, "p", n.Op(op.MatMul{}, "qk", linear("q", a, 6, 6), k))
+		x = n.Op(op.Add{}, "sum1", x, linear("proj", n.Op(op.MatMul{}, "pv", p, linear("v", a, 6, 6)), 6, 6))
+		y := linear("fc2", n.Op(op.Gelu{}, "gelu", linear("fc1", norm("ln2", x), 6, 8)), 8, 6)
+		return n.done(t, linear("head", n.Op(op.Add{}, "sum2", x, y), 6, 3))
+	}, []string{"x ← ln1:0 sum1:0", "ln1 ← k/mm:0 q/mm:0 v/mm:0", "k ← kt:0", "q ← qk:0", "p ← pv:0", "v ← pv:1", "pv ← proj/mm:0", "proj ← sum1:1",
+		"sum1 ← ln2:0 sum2:0", "ln2 ← fc1/mm:0", "gelu ← fc2/mm:0", "fc2 ← sum2:1", "sum2 ← head/mm:0"}},
+
 	{"pre-activation: the sum is read by a normalization", func(t *testing.T, n *net) *ir.Graph {
 		x := n.conv("stem", n.input("x", 3, 4, 4), 4)
 		y := n.conv("a", n.relu("relu", n.norm("bn", x)), 4)
