@@ -32,6 +32,7 @@ var algorithms = []algorithm{
 	{sparsity.Magnitude, makeMagnitude, sparsity.RestoreMagnitude},
 	{sparsity.RB, makeRB, sparsity.RestoreRB},
 	{sparsity.Constant, makeConstant, sparsity.RestoreConstant},
+	{sparsity.Movement, makeMovement, sparsity.RestoreMovement},
 	{binarization.Name, makeBinarization, binarization.Restore},
 	{distillation.Name, makeDistillation, distillation.Restore},
 }

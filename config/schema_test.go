@@ -39,6 +39,8 @@ func TestSchema_Structures(t *testing.T) {
 	compare(t, s, s.lookup("#/definitions/filter_pruning"), reflect.TypeFor[pruning.Options](), "filter_pruning", nil)
 	compare(t, s, s.lookup("#/definitions/magnitude_sparsity"), reflect.TypeFor[sparsity.MagnitudeOptions](), "magnitude_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/knowledge_distillation"), reflect.TypeFor[distillation.Options](), "knowledge_distillation", nil)
+	compare(t, s, s.lookup("#/definitions/movement_sparsity"), reflect.TypeFor[sparsity.MovementOptions](), "movement_sparsity", nil)
+	compare(t, s, s.lookup("#/definitions/sparse_structure"), reflect.TypeFor[sparsity.StructureRule](), "sparse_structure", nil)
 	compare(t, s, s.lookup("#/definitions/rb_sparsity"), reflect.TypeFor[sparsity.RBOptions](), "rb_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/const_sparsity"), reflect.TypeFor[sparsity.ConstantOptions](), "const_sparsity", nil)
 	compare(t, s, s.lookup("#/definitions/binarization"), reflect.TypeFor[binarization.Options](), "binarization", map[string][]string{

@@ -44,3 +44,12 @@ func makeDistillation(section json.RawMessage, _ *Config) (compress.Algorithm, e
 	}
 	return distillation.New(o), o.Validate()
 }
+
+func makeMovement(section json.RawMessage, c *Config) (compress.Algorithm, error) {
+	o, err := decodeSection[sparsity.MovementOptions](section)
+	if err != nil {
+		return nil, err
+	}
+	o.Ignored = append(slices.Clone(c.IgnoredScopes), o.Ignored...)
+	return sparsity.NewMovement(o), o.Validate()
+}

@@ -42,6 +42,7 @@ var schedules = map[string]string{
 	"pruning":              `{"algorithm": "filter_pruning", ` + bn64 + `, "params": {"pruning_steps": 2, "multiple": 2, "prune_first_conv": true, "prune_downsample_convs": true}}`,
 	"pruning and cutting":  `{"algorithm": "filter_pruning", ` + bn64 + `, "params": {"schedule": "baseline", "multiple": 2, "removal": "training"}}`,
 	"cutting later":        `{"algorithm": "filter_pruning", "params": {"num_init_steps": 1, "pruning_steps": 1, "pruning_target": 0.3, "rounding": "nearest", "multiple": 2, "filter_importance": "geometric_median", "removal": "training"}}`,
+	"movement":             `{"algorithm": "movement_sparsity", "params": {"warmup_start_epoch": 0, "warmup_end_epoch": 1, "importance_regularization_factor": 0.1, "mask_lr": 0.1}}`,
 	"distillation":         `{"algorithm": "knowledge_distillation", "type": "softmax", "temperature": 2}, {"algorithm": "magnitude_sparsity", "params": {"sparsity_target_epoch": 1}}`,
 }
 

@@ -7,4 +7,6 @@ var sparsityDefs = []Def{
 	{Op: RBMaskGrad{}, Domain: Internal},
 	{Op: RBLoss{P: 0.05}, Domain: Internal},
 	{Op: RBLossGrad{P: 0.05}, Domain: Internal},
+	{Op: MovementMask{Rows: 1, Cols: 1}, Domain: Internal},
+	{Op: MovementMaskGrad{Rows: 1, Cols: 1}, Domain: Internal},
 }

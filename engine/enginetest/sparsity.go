@@ -24,5 +24,10 @@ func sparsityCases() []testCase {
 				testCase{op.RBLossGrad{P: 0.05, Local: true}, []operand{x(), between(0.2, 0.4, 2), step, w, x(7, 3)}, 2})
 		}
 	}
+	for _, o := range []op.MovementMask{{Rows: 1, Cols: 1}, {Rows: 32, Cols: 8}, {Rows: 1, Cols: 130}, {Rows: 300, Cols: 1}} {
+		r, c := o.Blocks(300, 130)
+		w, s, keep, t := x(300, 130), x(r, c), ints(tensor.Uint8, 0, 2, r, c), x()
+		l = append(l, node(o, w, s, keep, t), testCase{op.MovementMaskGrad(o), []operand{w, s, keep, t, w}, 2})
+	}
 	return l
 }

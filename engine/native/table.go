@@ -28,10 +28,12 @@ var lowerings = map[string]lowering{
 	"Softmax":                       lowerSoftmax,
 	"SoftmaxCrossEntropyLoss":       lowerCrossEntropy,
 
-	"Mask":       lowerMask,
-	"RBLossGrad": lowerRBLossGrad,
-	"RBMask":     lowerRBMask,
-	"RBMaskGrad": lowerRBMaskGrad,
+	"Mask":             lowerMask,
+	"MovementMask":     lowerMovementMask,
+	"MovementMaskGrad": lowerMovementMaskGrad,
+	"RBLossGrad":       lowerRBLossGrad,
+	"RBMask":           lowerRBMask,
+	"RBMaskGrad":       lowerRBMaskGrad,
 
 	"BinarizeActivation":     lowerBinarizeActivation,
 	"BinarizeActivationGrad": lowerBinarizeActivationGrad,
