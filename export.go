@@ -24,7 +24,7 @@ type ExportOptions struct {
 	// Format is [QDQ], the default, or [FakeQuantize]. Models without quantizers
 	// are the same in both.
 	Format string
-	Opset  int // 0 keeps the model's, at least 13
+	Opset  int // 0 keeps the model's, at least 13; 21 stores narrow weights of matrix products in 4 bits
 }
 
 // Validate reports an unknown format.
@@ -76,8 +76,17 @@ func (c *Compressed) exported(o ExportOptions) (*ir.Graph, error) {
 	if err := pass.BinaryToONNX(g, t); err != nil {
 		return nil, err
 	}
-	return g, pass.ToQDQ(g, t)
+	if err := pass.ToQDQ(g, t); err != nil {
+		return nil, err
+	}
+	if o.Opset >= opsetInt4 {
+		return g, pass.PackInt4(g, t)
+	}
+	return g, nil
 }
+
+// opsetInt4 is the first opset with 4-bit integers.
+const opsetInt4 = 21
 
 // ExportQuantized writes a graph with fake-quantizers as a compressed model is
 // written. The graph stays as it is.

@@ -114,6 +114,10 @@ func (c *Controller) Statistics() compress.Statistics {
 		float.Rows = append(float.Rows, []string{f.Node, f.Kind, f.Why})
 	}
 	s.Tables = append(s.Tables, dist, table, float)
+	c.lowBits(&s)
+	if c.stage != nil {
+		num("quantizers switched on", c.enabled(), "%")
+	}
 	return s
 }
 
