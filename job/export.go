@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/go-nncf/nncf"
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/data"
-	"github.com/go-nncf/nncf/engine"
-	"github.com/go-nncf/nncf/internal/kernel/reduce"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/pass"
@@ -40,6 +40,10 @@ type ExportReport struct {
 	Disagreements         int     `json:"disagreements"` // of their largest scores
 	// Removal is there if pruned channels were cut out.
 	Removal *RemovalReport `json:"removal,omitempty"`
+	// ComparedValues counts the values inside the model that were compared too,
+	// Layers are those that differ by more than float32 rounding, in order.
+	ComparedValues int                           `json:"compared_values,omitempty"`
+	Layers         []sensitivity.ValueDifference `json:"layers,omitempty"`
 }
 
 // verifySamples is how many samples the exported file is compared on.
@@ -131,8 +135,8 @@ func quantizerBits(c *nncf.Compressed) string {
 	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(slices.Compact(widths))), ", "), "[]")
 }
 
-// verify reads the written file and compares its outputs with those of the
-// simulated model.
+// verify reads the written file and compares it with the simulated model, its
+// outputs and every value that both have under one name.
 func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loader, limit, threads int) error {
 	m, err := onnx.Load(r.Path)
 	if err != nil {
@@ -141,49 +145,61 @@ func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loade
 	if err := pass.Canonicalize(m, nil); err != nil {
 		return fmt.Errorf("reading the exported model back: %w", err)
 	}
-	var largest, worst, sum float64
-	count := 0
-	outs := func(g *ir.Graph, f func(int, *tensor.Tensor) error) error {
-		i := 0
-		cal := nncf.Calibration(ctx, samples)
-		return nncf.Run(ctx, g, g.Outputs[:1], cal.Batches(limit), engine.Options{Threads: threads}, func(got []*tensor.Tensor) error {
-			i++
-			return f(i-1, got[0])
-		})
-	}
-	var want []*tensor.Tensor
-	if err := outs(s.graph(), func(_ int, t *tensor.Tensor) error { want = append(want, t.Clone()); return nil }); err != nil {
-		return err
-	}
-	err = outs(m, func(i int, got *tensor.Tensor) error {
-		w, g := want[i].F32(), got.F32()
-		for k, v := range w {
-			d := math.Abs(float64(g[k]) - float64(v))
-			largest, worst = max(largest, math.Abs(float64(v))), max(worst, d)
-			sum += d
-			count++
-		}
-		n := got.Shape()[0]
-		row := len(w) / n
-		for k := range n {
-			if reduce.ArgMax(w[k*row:][:row]) != reduce.ArgMax(g[k*row:][:row]) {
-				r.Disagreements++
-			}
-		}
-		r.Compared += n
-		return nil
-	})
+	cal := nncf.Calibration(ctx, samples)
+	c, err := nncf.Compare(ctx, s.graph(), m, func() compress.Batches { return inParts(cal.Batches(limit), diffBatch, s.graph()) }, threads)
 	if err != nil {
 		return fmt.Errorf("running the exported model: %w", err)
 	}
-	if math.IsNaN(worst) || math.IsInf(worst, 0) || math.IsInf(largest, 0) {
-		return errors.New("comparing the exported model: outputs are not finite; the weights have diverged")
+	r.Compared, r.Disagreements, r.ComparedValues = c.Samples, c.Samples-c.Same, len(c.Values)
+	for i, v := range c.Outputs() {
+		if v.NotFinite > 0 || math.IsInf(v.Peak, 0) || math.IsNaN(v.Peak) {
+			return errors.New("comparing the exported model: outputs are not finite; the weights have diverged")
+		}
+		if v.Peak > 0 {
+			r.MaxRelativeDifference = max(r.MaxRelativeDifference, v.Largest/v.Peak)
+		}
+		if i == 0 {
+			r.MeanDifference = v.Mean
+		}
 	}
-	if largest > 0 {
-		r.MaxRelativeDifference = worst / largest
-	}
-	if count > 0 {
-		r.MeanDifference = sum / float64(count)
+	for _, v := range c.Values {
+		if v.RelativeError > departs {
+			r.Layers = append(r.Layers, v)
+		}
 	}
 	return nil
+}
+
+// departs is the relative error of a value above which a report names it:
+// float32 rounding stays below it, a value that falls on another point of its
+// grid now and then does not.
+const departs = 1e-4
+
+// inParts cuts batches into parts of at most n samples, unless the model has a
+// fixed batch.
+func inParts(batches compress.Batches, n int, g *ir.Graph) compress.Batches {
+	if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 {
+		return batches
+	}
+	if _, fixed := g.Inputs[0].Type.Dims[0].Known(); fixed {
+		return batches
+	}
+	return func(yield func([]*tensor.Tensor, error) bool) {
+		for b, err := range batches {
+			if err != nil || len(b) != 1 || b[0].DType() != tensor.Float32 {
+				if !yield(b, err) {
+					return
+				}
+				continue
+			}
+			s := b[0].Shape().Clone()
+			all, row := s[0], max(1, tensor.Shape(s[1:]).Numel())
+			for i := 0; i < all; i += n {
+				s[0] = min(n, all-i)
+				if !yield([]*tensor.Tensor{tensor.From(b[0].F32()[i*row:(i+s[0])*row], s.Clone()...)}, nil) {
+					return
+				}
+			}
+		}
+	}
 }

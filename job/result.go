@@ -56,7 +56,10 @@ type EpochResult struct {
 func (r *Result) WriteTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(format string, args ...any) { fmt.Fprintf(tw, format+"\n", args...) }
-	row("\ntop-1\ttop-5\tloss\tsamples")
+	measured := r.Float != nil || r.Compressed != nil || r.Metrics.Samples > 0
+	if measured {
+		row("\ntop-1\ttop-5\tloss\tsamples")
+	}
 	compressed := "compressed, fine-tuned"
 	if len(r.Epochs) == 0 {
 		compressed = "compressed"
@@ -69,7 +72,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 			row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", l.name, l.m.Top1, l.m.Top5, l.m.Loss, l.m.Samples)
 		}
 	}
-	if r.Float == nil && r.Compressed == nil {
+	if measured && r.Float == nil && r.Compressed == nil {
 		row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", "model", r.Metrics.Top1, r.Metrics.Top5, r.Metrics.Loss, r.Metrics.Samples)
 	}
 	if r.Runtime != "" {
@@ -95,6 +98,15 @@ func (r *Result) WriteTable(w io.Writer) error {
 		row("bits\t%s", e.Bits)
 		row("size\t%s (float %s)", size(e.Bytes), size(e.FloatBytes))
 		row("export differs from simulation\tat most %.2g of the largest output, %d of %d predictions", e.MaxRelativeDifference, e.Disagreements, e.Compared)
+		if n := len(e.Layers); n > 0 {
+			first, worst := e.Layers[0], e.Layers[0]
+			for _, l := range e.Layers {
+				if l.RelativeError > worst.RelativeError {
+					worst = l
+				}
+			}
+			row("\tin %d of %d values, first %s (relative error %.2g), most %s (%.2g)", n, e.ComparedValues, first.Value, first.RelativeError, worst.Value, worst.RelativeError)
+		}
 	}
 	if e := r.Export; e != nil && e.Removal != nil {
 		b, a := e.Removal.Before, e.Removal.After
