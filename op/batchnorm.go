@@ -189,7 +189,12 @@ func (bn BatchNormalization) Cost(n *ir.Node) ir.Cost {
 }
 
 // MapAxes implements [ir.AxisMapper].
-func (BatchNormalization) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
+func (bn BatchNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
+	channelAxes(n, m)
+	if bn.Training {
+		m.Fix(n.In[0], 0, axisTogether)
+	}
+}
 
 // QuantTrait: quantizers neither pass nor precede it; patterns fuse it with the
 // convolution before it.

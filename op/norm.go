@@ -345,17 +345,30 @@ func (GroupNormalization) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
 
 // MapAxes implements [ir.AxisMapper].
 func (o GroupNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
-	x := n.In[0]
-	if c, known := x.Type.Dims[1].Known(); known && c == o.Groups {
+	x, y := n.In[0], n.Out[0]
+	if o.alone(n) {
 		channelAxes(n, m)
 		return
 	}
-	sameAxes(n, m, "channels are normalized in groups", 1)
+	tieAxes(m, x, 0, y, 0)
+	fixFrom(m, x, 1, "channels are normalized in groups")
+	fixFrom(m, y, 1, "channels are normalized in groups")
+	for _, v := range n.In[1:] {
+		fixFrom(m, v, 0, "channels are normalized in groups")
+	}
+}
+
+// alone reports whether every channel is a group.
+func (o GroupNormalization) alone(n *ir.Node) bool {
+	c, known := n.In[0].Type.Dims[1].Known()
+	return known && c == o.Groups
 }
 
 // CutAxes implements [ir.AxisCutter].
 func (o GroupNormalization) CutAxes(_ *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
-	o.Groups, _ = keptLen(kept, n.In[0], 1)
+	if o.alone(n) {
+		o.Groups, _ = keptLen(kept, n.In[0], 1)
+	}
 	return o, n.In
 }
 

@@ -2,7 +2,6 @@ package op
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -187,9 +186,16 @@ func (o LayerNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
 		axes = append(axes, a)
 	}
 	sameAxes(n, m, "its entries are normalized together", axes...)
-	for _, v := range append(slices.Clone(n.In[1:]), n.Out[1:]...) {
+	for _, v := range n.In[1:] {
 		if v != nil {
 			fixFrom(m, v, 0, "it belongs to entries that are normalized together")
+		}
+	}
+	for _, v := range n.Out[1:] {
+		for i := range x.Type.Rank() - len(axes) {
+			if v != nil {
+				tieAxes(m, x, i, v, i)
+			}
 		}
 	}
 }
@@ -278,9 +284,16 @@ func (o RMSNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
 		axes = append(axes, a)
 	}
 	sameAxes(n, m, "its entries are normalized together", axes...)
-	for _, v := range append(slices.Clone(n.In[1:]), n.Out[1:]...) {
+	for _, v := range n.In[1:] {
 		if v != nil {
 			fixFrom(m, v, 0, "it belongs to entries that are normalized together")
+		}
+	}
+	for _, v := range n.Out[1:] {
+		for i := range x.Type.Rank() - len(axes) {
+			if v != nil {
+				tieAxes(m, x, i, v, i)
+			}
 		}
 	}
 }

@@ -90,7 +90,13 @@ func (p MaxPool) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]
 func (p MaxPool) Cost(n *ir.Node) ir.Cost { return p.cost(n) }
 
 // MapAxes implements [ir.AxisMapper].
-func (MaxPool) MapAxes(n *ir.Node, m ir.AxisMap) { channelAxes(n, m) }
+func (MaxPool) MapAxes(n *ir.Node, m ir.AxisMap) {
+	channelAxes(n, m)
+	if places := n.Output(1); places != nil { // counted through all axes
+		fixFrom(m, n.In[0], 0, "places in the whole input are asked for")
+		fixFrom(m, places, 0, "places in the whole input are asked for")
+	}
+}
 
 func (MaxPool) QuantTrait() ir.QuantTrait { return ir.QuantAgnostic }
 

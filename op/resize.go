@@ -445,7 +445,7 @@ func (Resize) MapAxes(n *ir.Node, m ir.AxisMap) {
 func (r Resize) CutAxes(b *ir.Builder, n *ir.Node, kept func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
 	x := n.In[0]
 	sizes := filledInput(n.In, 3)
-	if sizes == nil || kept(x, 1) == nil {
+	if sizes == nil {
 		return r, n.In
 	}
 	axes, _ := r.axes(x.Type.Rank())
@@ -489,6 +489,13 @@ var (
 )
 
 func (ResizeGrad) Kind() string { return "ResizeGrad" }
+
+// MapAxes keeps everything: gradients are not pruned.
+func (ResizeGrad) MapAxes(n *ir.Node, m ir.AxisMap) {
+	for _, v := range []*ir.Value{n.In[0], n.Out[0]} {
+		fixFrom(m, v, 0, "it is a gradient")
+	}
+}
 
 func (g ResizeGrad) Infer(in []*ir.Value) ([]ir.Type, error) {
 	if err := wantInputs(in, 1, 4); err != nil {

@@ -168,6 +168,11 @@ var (
 
 func (Upsample) Kind() string { return "Upsample" }
 
+// CutAxes implements [ir.AxisCutter]: scales count nothing.
+func (u Upsample) CutAxes(_ *ir.Builder, n *ir.Node, _ func(*ir.Value, int) []int) (ir.Op, []*ir.Value) {
+	return u, n.In
+}
+
 func decodeUpsample(d *Decoder) ir.Op {
 	r := Resize{Mode: d.Str("mode", "nearest"), Coordinate: "asymmetric", Nearest: "floor"}
 	if r.Mode == "bilinear" || r.Mode == "trilinear" {

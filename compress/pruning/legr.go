@@ -41,11 +41,13 @@ type Coefficient struct {
 
 func (k Coefficient) apply(x float64) float64 { return k.Scale*x + k.Shift }
 
-// Sizes of the evolution, as in the original.
+// Sizes of the evolution, those of the original at its 400 generations; shorter
+// searches have a smaller population, so that most of them is evolution too.
 const (
-	population = 64
-	tournament = 16
-	mutated    = 0.1 // share of the clusters
+	maxPopulation = 64
+	perParent     = 6   // generations for each member of the population
+	perTournament = 4   // members for each that competes to be a parent
+	mutated       = 0.1 // share of the clusters
 )
 
 // Validate reports all problems.
@@ -121,6 +123,8 @@ func (c *Controller) learn(ctx context.Context, r compress.Runner, cal compress.
 	for i := range identity {
 		identity[i].Scale = 1
 	}
+	population := min(maxPopulation, max(2, generations/perParent))
+	tournament := max(1, population/perTournament)
 	var all []candidate
 	best := candidate{loss: math.Inf(1)}
 	for gen := range generations {
