@@ -177,6 +177,24 @@ func checkConvolution(t *testing.T, g *ir.Graph, n *ir.Node) {
 	}
 }
 
+// A convolution of inputs that stay in float gets no quantizer for its own sake.
+func TestPlacement_CompleteFloatInputs(t *testing.T) {
+	off := false
+	n := newNet()
+	g := n.done(t, n.Op(op.Sigmoid{}, "s", n.conv("b", n.conv("a", n.input("x", 3, 4, 4), 4), 2)))
+	s := setup(t, g, quantization.Options{QuantizeInputs: &off})
+	if got, want := list(s), []string{"a.weight weight axis 0 ← a:1", "a ← b:0", "b.weight weight axis 0 ← b:1", "b ← s:0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	g = n.done(t, n.Op(op.Sigmoid{}, "s2", g.Value("a")))
+	s = setup(t, g, quantization.Options{QuantizeInputs: &off})
+	for _, q := range s.Quantizers {
+		if q.Value == "a" && slices.ContainsFunc(q.Consumers, func(u quantization.Use) bool { return u.Node == "s2" }) {
+			t.Errorf("got a quantizer for %v behind a convolution in float", q.Consumers)
+		}
+	}
+}
+
 // What the user wants in float stays there, with the convolution in front of it.
 func TestPlacement_CompleteLeaves(t *testing.T) {
 	off := false

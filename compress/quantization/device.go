@@ -113,27 +113,36 @@ func (d *Device) ActivationBits(operator string) []int {
 	return d.Activations.Bits
 }
 
-// check reports widths of a group that no operator of the device has.
+// check reports widths that no operator of the device has.
 func (d *Device) check(o Options) (errs []error) {
-	for _, g := range []struct {
-		key  string
-		bits int
-		of   func(string) []int
-		all  []int
-	}{{"weights", o.Weights.Bits, d.WeightBits, d.Weights.Bits}, {"activations", o.Activations.Bits, d.ActivationBits, d.Activations.Bits}} {
-		if g.bits == 0 {
-			continue
-		}
-		all := slices.Clone(g.all)
-		for op := range d.Operators {
-			all = append(all, g.of(op)...)
-		}
-		slices.Sort(all)
-		if all = slices.Compact(all); !slices.Contains(all, g.bits) && g.bits >= 2 && g.bits <= maxBits {
-			errs = append(errs, fmt.Errorf("%s.bits: got %d, want one of %v for target_device %s", g.key, g.bits, all, d.Name))
+	weights, activations := d.all(d.Weights.Bits, d.WeightBits), d.all(d.Activations.Bits, d.ActivationBits)
+	want := func(key string, bits int, some []int) {
+		if bits >= 2 && bits <= maxBits && !slices.Contains(some, bits) {
+			errs = append(errs, fmt.Errorf("%s.bits: got %d, want one of %v for target_device %s", key, bits, some, d.Name))
 		}
 	}
+	want("weights", o.Weights.Bits, weights)
+	want("activations", o.Activations.Bits, activations)
+	for _, v := range o.ScopeOverrides.Both {
+		want("scope_overrides."+v.Scope, v.Bits, slices.Compact(slices.Sorted(slices.Values(slices.Concat(weights, activations)))))
+	}
+	for _, v := range o.ScopeOverrides.Weights {
+		want("scope_overrides.weights."+v.Scope, v.Bits, weights)
+	}
+	for _, v := range o.ScopeOverrides.Activations {
+		want("scope_overrides.activations."+v.Scope, v.Bits, activations)
+	}
 	return errs
+}
+
+// all returns the widths of any operator, in order.
+func (d *Device) all(bits []int, of func(operator string) []int) []int {
+	all := slices.Clone(bits)
+	for op := range d.Operators {
+		all = append(all, of(op)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // unifies reports whether all inputs of n share one range.

@@ -55,7 +55,7 @@ func (p *placer) completed(v *ir.Value, reqs []request) []request {
 	if average {
 		conv = v.Def
 	}
-	if conv == nil || !p.o.considered(p.o.Activations, conv) || !average && !p.o.considered(p.o.Weights, conv) || !alike(reqs) {
+	if conv == nil || p.readsFloatInput(conv.In[0]) || !p.o.considered(p.o.Activations, conv) || !average && !p.o.considered(p.o.Weights, conv) || !alike(reqs) {
 		return reqs
 	}
 	if p.uses(v) == 1 && !p.escapes(v) && !average {
@@ -97,6 +97,15 @@ func (p *placer) completed(v *ir.Value, reqs []request) []request {
 		more = append(more, request{spec: s, ranges: r, first: conv, why: why})
 	}
 	return more
+}
+
+// readsFloatInput reports whether v is an input of the model that stays in
+// float, perhaps moved.
+func (p *placer) readsFloatInput(v *ir.Value) bool {
+	for v.Def != nil && trait(v.Def) == ir.QuantAgnostic {
+		v = v.Def.In[0]
+	}
+	return v.Kind == ir.Input && !p.o.quantizeInputs()
 }
 
 func (p *placer) activation(v *ir.Value, reqs []request) {
