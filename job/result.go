@@ -120,6 +120,21 @@ func (r *Result) WriteTable(w io.Writer) error {
 			row("outputs differ\t\tat most %.2g of the largest", e.Removal.MaxRelativeDifference)
 		}
 	}
+	if n := len(r.Epochs); n > 0 {
+		for _, p := range r.Epochs[n-1].Compression {
+			row("%s\t%.2f %% of %.2f %%", p.Algorithm, 100*p.Reached, 100*p.Target)
+		}
+	}
+	if a := r.Accuracy; a != nil {
+		held := "enough"
+		if !a.Enough {
+			held = "not enough"
+		}
+		row("accuracy\t%.2f %%, tolerated %.2f %%: %s", a.Metric, a.Tolerated, held)
+		if a.Why != "" {
+			row("training ended\t%s", a.Why)
+		}
+	}
 	if r.Output != "" {
 		row("model\t%s", r.Output)
 	}

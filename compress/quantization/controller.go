@@ -10,6 +10,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -67,16 +68,20 @@ type rangeResult struct {
 	negative  bool
 }
 
-// initWeights sets the ranges of stored weights, which need no data.
+// initWeights sets the ranges of weights, which need no data.
 func (c *Controller) initWeights() error {
 	var errs []error
 	for _, x := range c.quantizers {
-		if x.Kind != Weight || !x.value.IsStored() || x.Range.off() {
+		if x.Kind != Weight || x.Range.off() {
 			continue
 		}
-		o := newObserver(x.Range, x.Quantizer, x.layout(x.value.Data.Shape()))
+		w, ok := pass.StoredTensor(x.value) // masked weights too
+		if !ok {
+			continue
+		}
+		o := newObserver(x.Range, x.Quantizer, x.layout(w.Shape()))
 		for {
-			o.batch(x.value.Data.F32(), 1)
+			o.batch(w.F32(), 1)
 			if !o.again() {
 				break
 			}
