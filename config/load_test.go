@@ -92,8 +92,8 @@ func checkOriginal(t *testing.T, path string, c *config.Config) {
 			t.Errorf("%s: got %v, want %s reported as not supported yet", path, err, name)
 		}
 	}
-	if err == nil && len(algorithms) != len(c.Compression) {
-		t.Errorf("%s: got %d algorithms", path, len(algorithms))
+	if err != nil || len(algorithms) != len(c.Compression) {
+		t.Errorf("%s: got %d algorithms, %v, want %d", path, len(algorithms), err, len(c.Compression))
 	}
 	if err := c.TrainOptions().Validate(); err != nil {
 		t.Errorf("%s: %v", path, err)
