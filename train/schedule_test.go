@@ -33,6 +33,12 @@ func TestSchedule_Formula(t *testing.T) {
 		{"warm-up, then cosine from its top", train.ScheduleOptions{Type: "cosine", LR: 2, Epochs: 6, WarmupEpochs: 2}, 2, 2},
 		{"warm-up, then half of cosine", train.ScheduleOptions{Type: "cosine", LR: 2, Epochs: 6, WarmupEpochs: 2}, 4, 1},
 		{"warm-up, then steps by the whole epoch", train.ScheduleOptions{Type: "multistep", LR: 2, Steps: []float64{3}, Gamma: 0.5, WarmupEpochs: 2}, 3, 1},
+		{"drop begins", train.ScheduleOptions{LR: 2, Drop: train.Drop{Start: 3, Epochs: 4}}, 3, 2},
+		{"before the drop", train.ScheduleOptions{LR: 2, Drop: train.Drop{Start: 3, Epochs: 4}}, 2.9, 2},
+		{"drop half way, per step", train.ScheduleOptions{LR: 2, Drop: train.Drop{Start: 3, Epochs: 4}}, 5, 2 * math.Pow(0.5, 2.1)},
+		{"drop within an epoch", train.ScheduleOptions{LR: 1, Drop: train.Drop{Start: 60, Epochs: 30}}, 60 + 7/16.0, math.Pow((30-7/16.0)/30, 2.1)},
+		{"after the drop", train.ScheduleOptions{LR: 2, Drop: train.Drop{Start: 3, Epochs: 4}}, 7.5, 0},
+		{"drop on top of steps", train.ScheduleOptions{Type: "multistep", Steps: []float64{4}, LR: 2, Drop: train.Drop{Start: 3, Epochs: 4}}, 5, 0.2 * math.Pow(0.5, 2.1)},
 		{"warm-up longer than training", train.ScheduleOptions{Type: "cosine", LR: 2, Epochs: 1, WarmupEpochs: 2}, 1, 1.1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,6 +73,7 @@ func TestScheduleOptions_Validate(t *testing.T) {
 		{"no steps", with(func(o *train.ScheduleOptions) { o.Type = "multistep" }), "steps: got none"},
 		{"descending", with(func(o *train.ScheduleOptions) { o.Steps = []float64{3, 2} }), "steps: got [3 2]"},
 		{"gamma", with(func(o *train.ScheduleOptions) { o.Gamma = -1 }), "gamma: got -1"},
+		{"drop", with(func(o *train.ScheduleOptions) { o.Drop.Start = -1 }), "drop start: got -1"},
 		{"patience", with(func(o *train.ScheduleOptions) { o.Patience = -1 }), "patience: got -1"},
 		{"both are named", with(func(o *train.ScheduleOptions) { o.Power, o.WarmupFactor = -1, -2 }), "warmup_factor: got -2"},
 	} {
