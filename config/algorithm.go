@@ -56,7 +56,27 @@ func makeQuantization(section json.RawMessage, c *Config) (compress.Algorithm, e
 		}
 		o.OverflowFix = overflowFix(o, d)
 	}
-	return quantization.New(o), o.Validate()
+	return quantization.New(o), errors.Join(o.Validate(), writable(o, c.Output.Format))
+}
+
+// writable reports widths that the format of the exported file cannot hold, which
+// would otherwise show after training.
+func writable(o quantization.Options, format string) error {
+	if format != "fakequantize" {
+		return nil
+	}
+	var errs []error
+	check := func(key string, bits int) {
+		if bits > 8 {
+			errs = append(errs, fmt.Errorf("%s.bits: got %d, want at most 8 with output.format fakequantize: OpenVINO drops wider quantizers", key, bits))
+		}
+	}
+	check("weights", o.Weights.Bits)
+	check("activations", o.Activations.Bits)
+	for _, v := range slices.Concat(o.ScopeOverrides.Both, o.ScopeOverrides.Weights, o.ScopeOverrides.Activations) {
+		check("scope_overrides."+v.Scope, v.Bits)
+	}
+	return errors.Join(errs...)
 }
 
 func makeBinarization(section json.RawMessage, c *Config) (compress.Algorithm, error) {

@@ -272,6 +272,19 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
+// Widths that the exported form cannot hold are reported before training.
+func TestAlgorithms_WidthOfTheFile(t *testing.T) {
+	for format, want := range map[string]string{"fakequantize": "weights.bits: got 12, want at most 8 with output.format fakequantize", "qdq": ""} {
+		c, err := config.Parse("x.json", []byte(`{"output": {"format": "`+format+`"}, "compression": {"algorithm": "quantization", "weights": {"bits": 12}}}`))
+		if err == nil {
+			_, err = c.Algorithms()
+		}
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", format, err, want)
+		}
+	}
+}
+
 // What is not there is told with the place of the key, unless the value is no
 // longer the file's.
 func TestReady(t *testing.T) {
