@@ -100,9 +100,15 @@ func runtimesOf(kind string, weight, input int) (ort, openvino string) {
 	case input == 0:
 		return "float, weights dequantized", "float, weights dequantized"
 	case input == 8:
-		return "int8", "int8"
+		ort, openvino = "int8", "int8"
+	default:
+		ort = fmt.Sprintf("int8; the layer before it in float, since its %d-bit result needs a Clip", input)
+		openvino = "int8, Clip on the way out of the layer before"
 	}
-	return fmt.Sprintf("float before it: the %d-bit grid needs a Clip that does not fuse", input), "int8, Clip as post-operation"
+	if matrix(kind) && weight <= 4 {
+		ort, openvino = ort+"; packed: float, weights unpacked at each run", openvino+"; packed: float, weights stay packed in memory"
+	}
+	return ort, openvino
 }
 
 // payoff says what it would take for less than 8 bits to be faster or smaller.

@@ -242,6 +242,43 @@ func TestHAWQ_Errors(t *testing.T) {
 	}
 }
 
+// The report tells for narrow layers what runtimes do, and what bits mean for
+// size and complexity; 8 bits throughout have no such table.
+func TestStatistics_LowBits(t *testing.T) {
+	o := quantization.Options{Weights: quantization.Group{Bits: 4}}
+	o.Initializer.Precision.BitsPerScope = []quantization.ScopeBits{{Bits: 8, Scope: "a"}, {Bits: 4, Scope: "b"}}
+	s := apply(t, residual(t), o, residualSamples()).Statistics()
+	numbers := map[string]float64{}
+	for _, n := range s.Numbers {
+		numbers[n.Name] = n.Value
+	}
+	macs := map[string]float64{"a": 128, "b": 256, "c": 384, "fc": 18}
+	all := macs["a"] + macs["b"] + macs["c"] + macs["fc"]
+	if got, want := numbers["complexity of 8 bits / complexity"], 8*all/(8*all-4*macs["b"]); math.Abs(got-want) > 1e-12 {
+		t.Errorf("complexity ratio: got %g, want %g", got, want) // c and fc read at 8 bits
+	}
+	sizes := map[string]float64{"a": 8, "b": 16, "c": 24, "fc": 18}
+	if got, want := numbers["bytes of weights at 8 bits / bytes at their bits"], 66/(66-(sizes["b"]+sizes["c"]+sizes["fc"])/2); math.Abs(got-want) > 1e-12 {
+		t.Errorf("bytes: got %g, want %g", got, want)
+	}
+	rows := map[string][]string{}
+	for _, table := range s.Tables {
+		if table.Title == "Layers in runtimes" {
+			for _, r := range table.Rows {
+				rows[r[0]] = r
+			}
+		}
+	}
+	if len(rows) != 3 || rows["b"][2] != "4" || rows["c"][4] != "int8" || !strings.Contains(rows["fc"][3], "int4 with opset 21") || !strings.Contains(rows["b"][4], "Clip") {
+		t.Errorf("got rows %v", rows)
+	}
+	for _, table := range apply(t, residual(t), quantization.Options{}, residualSamples()).Statistics().Tables {
+		if table.Title == "Layers in runtimes" {
+			t.Error("8 bits throughout have a table of narrow layers")
+		}
+	}
+}
+
 // Costs in bytes are those of the weights.
 func TestHAWQ_Bytes(t *testing.T) {
 	c := apply(t, residual(t), hawq(1.3, func(p *quantization.Precision) { p.Cost = "bytes" }), residualSamples())
