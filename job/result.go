@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/train"
 )
 
@@ -97,6 +98,13 @@ func (r *Result) WriteTable(w io.Writer) error {
 		row("")
 		row("bits\t%s", e.Bits)
 		row("size\t%s (float %s)", size(e.Bytes), size(e.FloatBytes))
+		if r.Statistics != nil {
+			for _, n := range r.Statistics.Numbers {
+				if n.Name == quantization.ComplexityRatio || n.Name == quantization.BytesRatio {
+					row("%s\t%.3f", n.Name, n.Value)
+				}
+			}
+		}
 		row("export differs from simulation\tat most %.2g of the largest output, %d of %d predictions", e.MaxRelativeDifference, e.Disagreements, e.Compared)
 		if n := len(e.Layers); n > 0 {
 			first, worst := e.Layers[0], e.Layers[0]

@@ -7,6 +7,13 @@ import (
 	"github.com/go-nncf/nncf/compress"
 )
 
+// Names of the statistics of models with narrow layers: how much more layers of 8
+// bits throughout would cost.
+const (
+	ComplexityRatio = "complexity of 8 bits / complexity"
+	BytesRatio      = "bytes of weights at 8 bits / bytes at their bits"
+)
+
 // lowBits adds to the statistics what bits other than 8 mean: for size and
 // complexity, and for each layer in the runtimes. Models of 8 bits throughout get
 // nothing.
@@ -44,10 +51,10 @@ func (c *Controller) lowBits(s *compress.Statistics) {
 		t.Rows = append(t.Rows, []string{nodeName(n), fmt.Sprint(w), inputBitsName(in), storage(n.Op.Kind(), w), ort, ov, payoff(n.Op.Kind(), w, in)})
 	}
 	if known && cost > 0 {
-		s.Numbers = append(s.Numbers, compress.Number{Name: "complexity of 8 bits / complexity", Value: base / cost})
+		s.Numbers = append(s.Numbers, compress.Number{Name: ComplexityRatio, Value: base / cost})
 	}
 	if bytes > 0 {
-		s.Numbers = append(s.Numbers, compress.Number{Name: "bytes of weights at 8 bits / bytes at their bits", Value: baseBytes / bytes})
+		s.Numbers = append(s.Numbers, compress.Number{Name: BytesRatio, Value: baseBytes / bytes})
 	}
 	s.Tables = append(s.Tables, t)
 	if len(c.setup.Layers) > 0 {
