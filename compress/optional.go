@@ -81,6 +81,13 @@ func AfterStep(c Controller) {
 	}
 }
 
+// Scheduled is a controller that knows when its schedule ends.
+type Scheduled interface {
+	// EpochsNeeded is the number of epochs after which training has begun one at the
+	// target level; 0 if that is not known.
+	EpochsNeeded() int
+}
+
 // All returns the controllers that c is composed of, or c alone, in their order.
 func All(c Controller) []Controller {
 	if l, ok := c.(composite); ok {

@@ -167,3 +167,17 @@ func TestTrain_SparseThenQuantized(t *testing.T) {
 	_, err = job.Train(t.Context(), dense, job.Options{})
 	wantError(t, err, "const_sparsity", "no weight that is zero")
 }
+
+// A schedule that the run is too short for is told before the long work.
+func TestTrain_ShortSchedule(t *testing.T) {
+	c := parse(t, t.TempDir(), with(`{"algorithm": "magnitude_sparsity"}`))
+	c.Epochs = 1
+	var n notes
+	r := mustTrain(t, c, job.Options{Note: n.note})
+	if all := strings.Join(n.lines, "\n"); !strings.Contains(all, "magnitude_sparsity reaches its target in epoch 91, and training ends after 1") {
+		t.Errorf("got notes %s", all)
+	}
+	if r.Stage != compress.Uncompressed {
+		t.Errorf("got stage %v", r.Stage)
+	}
+}

@@ -238,6 +238,11 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 	if err := writePrecision(r.state.compressed, r.dir); err != nil {
 		return err
 	}
+	for _, x := range compress.All(r.state.compressed.Controller) {
+		if s, ok := x.(compress.Scheduled); ok && r.c.AccuracyAware == nil && r.c.Epochs > 0 && s.EpochsNeeded() > r.c.Epochs {
+			r.opt.note("%s reaches its target in epoch %d, and training ends after %d: let the schedule end earlier, or train longer", x.Algorithm(), s.EpochsNeeded(), r.c.Epochs)
+		}
+	}
 	initialised, err := r.evaluate(ctx, nil)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/compress/schedule"
 )
@@ -219,5 +220,17 @@ func (l *leveler) load(raw json.RawMessage) error {
 func (l *leveler) stepsPerEpoch(n int) {
 	if l.Clock.PerEpoch == 0 {
 		l.Clock.PerEpoch = n
+	}
+}
+
+// EpochsNeeded implements [compress.Scheduled].
+func (l *leveler) EpochsNeeded() int {
+	switch p := l.plan; {
+	case l.adaptive != nil:
+		return 0
+	case p.Kind == "multistep":
+		return 1 + slices.Max(append([]int{0}, p.Steps...))
+	default:
+		return 1 + p.Epochs
 	}
 }
