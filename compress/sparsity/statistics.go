@@ -116,7 +116,11 @@ func Zeros(g *ir.Graph) []LayerReport {
 				zeros++
 			}
 		}
-		list = append(list, LayerReport{Weight: l.Weight, Node: l.Node, Shape: t.Shape(), Elements: t.Len(), Zeros: zeros, Level: float64(zeros) / float64(t.Len())})
+		v := g.Value(l.Weight)
+		for !v.IsStored() && len(v.Def.In) > 0 && v.Def.In[0] != nil { // the name of what is quantized
+			v = v.Def.In[0]
+		}
+		list = append(list, LayerReport{Weight: v.Name, Node: l.Node, Shape: t.Shape(), Elements: t.Len(), Zeros: zeros, Level: float64(zeros) / float64(t.Len())})
 	}
 	return list
 }
