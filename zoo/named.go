@@ -17,6 +17,7 @@ var builders = []struct {
 	{"resnet32", func(o Options) (*ir.Graph, error) { return ResNetCIFAR(32, o) }},
 	{"resnet44", func(o Options) (*ir.Graph, error) { return ResNetCIFAR(44, o) }},
 	{"resnet56", func(o Options) (*ir.Graph, error) { return ResNetCIFAR(56, o) }},
+	{"resnet18_cifar", func(o Options) (*ir.Graph, error) { return ResNetSmall(18, o) }},
 	{"resnet18", func(o Options) (*ir.Graph, error) { return ResNet(18, o) }},
 	{"resnet34", func(o Options) (*ir.Graph, error) { return ResNet(34, o) }},
 	{"resnet50", func(o Options) (*ir.Graph, error) { return ResNet(50, o) }},

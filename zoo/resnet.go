@@ -81,17 +81,32 @@ func (n *net) shortcutA(x *ir.Value, path string, out int) *ir.Value {
 // ResNet is the residual network for ImageNet of depth 18, 34 or 50, as in
 // torchvision: projections as shortcuts, stride on the 3×3 convolution.
 func ResNet(depth int, o Options) (*ir.Graph, error) {
+	return resNet(depth, o.withDefaults(1000, 224), false)
+}
+
+// ResNetSmall is [ResNet] for images of 32×32: its first convolution is 3×3
+// without a stride, and nothing is pooled before the first block.
+func ResNetSmall(depth int, o Options) (*ir.Graph, error) {
+	return resNet(depth, o.withDefaults(10, 32), true)
+}
+
+func resNet(depth int, o Options, small bool) (*ir.Graph, error) {
 	blocks, ok := map[int][4]int{18: {2, 2, 2, 2}, 34: {3, 4, 6, 3}, 50: {3, 4, 6, 3}}[depth]
 	if !ok {
 		return nil, fmt.Errorf("resnet: got depth %d, want 18, 34 or 50", depth)
 	}
-	o = o.withDefaults(1000, 224)
 	n := newNet(fmt.Sprintf("resnet%d", depth), o.Seed)
 	x := n.input(o.Channels, o.Size)
-	x = n.conv(x, "/conv1", "conv1", 64, 7, 2, 1)
+	kernel, stride := 7, 2
+	if small {
+		kernel, stride = 3, 1
+	}
+	x = n.conv(x, "/conv1", "conv1", 64, kernel, stride, 1)
 	x = n.batchNorm(x, "/bn1", "bn1")
 	x = n.node(op.Relu{}, "/relu", x)
-	x = n.node(op.MaxPool{Pool: op.Pool{Kernel: []int{3, 3}, Window: op.Window{Strides: []int{2, 2}, Pads: []int{1, 1, 1, 1}}}}, "/maxpool", x)
+	if !small {
+		x = n.node(op.MaxPool{Pool: op.Pool{Kernel: []int{3, 3}, Window: op.Window{Strides: []int{2, 2}, Pads: []int{1, 1, 1, 1}}}}, "/maxpool", x)
+	}
 	expand := 1
 	if depth == 50 {
 		expand = 4

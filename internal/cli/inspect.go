@@ -29,6 +29,7 @@ type inspectCmd struct {
 	sparsityFlags
 	compressionFlags
 	precisionFlags
+	binarizationFlags
 	dataFlags
 }
 
@@ -45,6 +46,7 @@ Examples:
   nncf inspect model.onnx --config pruning.json --pruning
   nncf inspect model.onnx --config int8.json --quantizers --dataset imagefolder:images --json
   nncf inspect model.onnx --config sparse.json --sparsity --json
+  nncf inspect model.onnx --config xnor.json --binarization
   nncf inspect runs/model.onnx --compression
   nncf inspect model.onnx --sensitivity --dataset imagefolder:images --accuracy 500
   nncf inspect model.onnx --config hawq.json --dataset cifar10:data --precision --svg front.svg
@@ -108,6 +110,9 @@ func (c *inspectCmd) Run(s *session) error {
 	if c.Pruning && c.Config == "" {
 		return usagef("--pruning: add --config FILE, whose compression section says what to prune")
 	}
+	if err := c.binarizationFlags.check(c.Config); err != nil {
+		return err
+	}
 	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
@@ -126,6 +131,9 @@ func (c *inspectCmd) Run(s *session) error {
 		}
 		if c.Pruning {
 			return s.printPruning(c.Model, k)
+		}
+		if c.Binarization {
+			return s.printBinarization(c.Model, k)
 		}
 		if c.Quantizers {
 			return s.printQuantizers(c.Model, k, c.Dataset != "")
