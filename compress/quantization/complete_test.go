@@ -195,6 +195,18 @@ func TestPlacement_CompleteFloatInputs(t *testing.T) {
 	}
 }
 
+// A result that the model quantizes itself gets no second quantizer.
+func TestPlacement_CompleteTwice(t *testing.T) {
+	n := newNet()
+	g := n.done(t, n.relu("s", n.conv("b", n.relu("r", n.conv("a", n.input("x", 3, 4, 4), 4)), 2)))
+	if _, err := setup(t, g, quantization.Options{}).Apply(g, nil); err != nil {
+		t.Fatal(err)
+	}
+	if s := setup(t, g, quantization.Options{}); len(s.Quantizers) != 0 {
+		t.Errorf("got %q behind and in front of quantizers, want none", list(s))
+	}
+}
+
 // What the user wants in float stays there, with the convolution in front of it.
 func TestPlacement_CompleteLeaves(t *testing.T) {
 	off := false

@@ -19,7 +19,7 @@ func (p *placer) land(v *ir.Value, reqs []request) {
 		}
 		return
 	}
-	if v.Def != nil && (v.Def.Op.Kind() == "DequantizeLinear" || strings.HasPrefix(v.Def.Op.Kind(), "FakeQuantize")) {
+	if v.Def != nil && isQuantizer(v.Def) {
 		return // is quantized
 	}
 	if d := v.Def; d != nil && trait(d) == ir.QuantAgnostic && weightPort(d) >= 0 && p.isConst(d.In[weightPort(d)]) && p.o.considered(p.o.Weights, d) {
@@ -39,6 +39,11 @@ func (p *placer) land(v *ir.Value, reqs []request) {
 		reqs = rest
 		p.activation(v, mine)
 	}
+}
+
+// isQuantizer reports whether the node's result lies on a grid.
+func isQuantizer(n *ir.Node) bool {
+	return n.Op.Kind() == "DequantizeLinear" || strings.HasPrefix(n.Op.Kind(), "FakeQuantize")
 }
 
 // completed adds to the requests for the result of a convolution or an average,
@@ -85,8 +90,12 @@ func (p *placer) completed(v *ir.Value, reqs []request) []request {
 	}
 	more := slices.Clone(reqs)
 	for _, u := range v.Uses() {
-		if readsShape[u.Node.Op.Kind()] || asked(u) {
+		kind := u.Node.Op.Kind()
+		if readsShape[kind] || asked(u) {
 			continue
+		}
+		if kind == "QuantizeLinear" || strings.HasPrefix(kind, "FakeQuantize") {
+			return reqs // is quantized
 		}
 		if !p.o.considered(p.o.Activations, u.Node) {
 			return stays("its reader %s is an ignored scope", nodeName(u.Node))

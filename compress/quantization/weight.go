@@ -62,6 +62,9 @@ func (p *placer) weight(n *ir.Node) {
 	if v == nil || !p.isConst(v) || v.Type.DType != tensor.Float32 {
 		return
 	}
+	if v.Def != nil && isQuantizer(v.Def) {
+		return // is quantized
+	}
 	if !p.o.considered(p.o.Weights, n) {
 		p.floats = append(p.floats, Float{nodeName(n), n.Op.Kind(), fmt.Sprintf("weight %q: ignored scope", v.Name)})
 		return
