@@ -181,9 +181,9 @@ func (c *Controller) Step() {}
 func (c *Controller) AfterStep() { c.mask() }
 
 // Set prunes at a level of the schedule's quantity. Pruned channels stay pruned,
-// and a level that is reached already changes nothing.
+// so a level below the present one changes nothing.
 func (c *Controller) Set(level float64) error {
-	if level == c.state.Level {
+	if level <= c.state.Level {
 		c.mask()
 		return nil
 	}

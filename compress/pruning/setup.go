@@ -118,6 +118,9 @@ func (a Algorithm) Setup(g *ir.Graph) (compress.Setup, error) {
 func (s *Setup) nothing() string {
 	var b strings.Builder
 	b.WriteString("no filters can be pruned")
+	if len(s.Kept) == 0 {
+		b.WriteString(": the model has no convolutions or linear layers with weights of its own in float32")
+	}
 	for i, k := range s.Kept {
 		if i == 5 {
 			fmt.Fprintf(&b, "\nand %d more", len(s.Kept)-i)
