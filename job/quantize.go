@@ -144,7 +144,8 @@ const calibrationBatch = 50
 // quantize makes the compressed model from m, of which nothing changes.
 func (o QuantizeOptions) quantize(ctx context.Context, m *nncf.Model) (*state, error) {
 	cal := nncf.Calibration(ctx, o.Data)
-	limited := compress.Calibration{Batches: func(n int) compress.Batches { return cal.Batches(min(n, o.Samples)) }}
+	limited := compress.Calibration{Batches: func(n int) compress.Batches { return cal.Batches(min(n, o.Samples)) },
+		Labelled: cal.Labelled, Cache: nncf.CacheDir(), Note: o.Note}
 	float, c, err := nncf.Quantize(ctx, m, nncf.QuantizeOptions{Options: o.Recovery, Algorithms: o.Algorithms, Calibration: limited, Threads: o.Threads, Logger: o.Logger})
 	if err != nil {
 		return nil, err

@@ -120,7 +120,7 @@ func readers(v *ir.Value) []*ir.Node {
 }
 
 func readersOf(u ir.Use) []*ir.Node {
-	if t := trait(u.Node); t == ir.QuantAgnostic || t == ir.QuantConcat {
+	if moves(u.Node) {
 		var list []*ir.Node
 		for _, v := range u.Node.Out {
 			if v != nil {

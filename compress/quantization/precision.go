@@ -224,23 +224,27 @@ func (p *placer) checkPrecision() error {
 	var errs []error
 	taken := make([]bool, len(list))
 	for _, q := range p.setup.Quantizers {
-		v := p.g.Value(q.Value)
+		var around, layers []*ir.Node // operators that an entry may name
+		if d := p.g.Value(q.Value).Def; q.Kind == Activation && d != nil && !isLayer(d) {
+			around = append(around, d)
+		}
 		for _, u := range q.Consumers {
-			n := p.g.Value(u.Node).Def
-			producer := v.Def
-			if q.Kind == Weight {
-				producer = nil
+			for _, n := range onTheWay(p.g.Value(u.Node).Def) {
+				if isLayer(n) {
+					layers = append(layers, n)
+				}
+				if isLayer(n) || q.Kind == Activation && moves(n) {
+					around = append(around, n)
+				}
 			}
-			for i, e := range list {
-				one := Precision{BitsPerScope: list[i : i+1]}
-				if one.bitsOf(0, q.Kind, n, producer) == 0 {
-					continue
-				}
-				taken[i] = true
-				if q.Bits != e.Bits {
-					continue
-				}
-				if have := p.widths(q.Kind, n); isLayer(n) && !slices.Contains(have, e.Bits) {
+		}
+		for i, e := range list {
+			if e.Group != "" && e.Group != string(q.Kind)+"s" || !slices.ContainsFunc(around, func(n *ir.Node) bool { return compress.Match(e.scope(), n) }) {
+				continue
+			}
+			taken[i] = true
+			for _, n := range layers {
+				if have := p.widths(q.Kind, n); q.Bits == e.Bits && !slices.Contains(have, e.Bits) {
 					errs = append(errs, fmt.Errorf("bitwidth_per_scope[%d]: got %d bits for the %s of %s (%s), target_device %s runs %v",
 						i, e.Bits, map[Kind]string{Weight: "weight", Activation: "input"}[q.Kind], nodeName(n), n.Op.Kind(), p.device.Name, sorted(have)))
 				}
@@ -258,6 +262,28 @@ func (p *placer) checkPrecision() error {
 		errs = append(errs, fmt.Errorf("bitwidth_per_scope[%d]: no quantizer belongs to %q: it names no quantized layer, and no operator whose result is quantized", i, e.Scope))
 	}
 	return errors.Join(dedupe(errs)...)
+}
+
+func moves(n *ir.Node) bool {
+	t := trait(n)
+	return t == ir.QuantAgnostic || t == ir.QuantConcat
+}
+
+// onTheWay returns n, and if it only moves values, all up to the operators that
+// compute with what it moves.
+func onTheWay(n *ir.Node) []*ir.Node {
+	list := []*ir.Node{n}
+	if !moves(n) {
+		return list
+	}
+	for _, v := range n.Out {
+		if v != nil {
+			for _, u := range v.Uses() {
+				list = append(list, onTheWay(u.Node)...)
+			}
+		}
+	}
+	return list
 }
 
 func (p *placer) widths(kind Kind, n *ir.Node) []int {

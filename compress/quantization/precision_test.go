@@ -338,7 +338,7 @@ func TestManual_Scopes(t *testing.T) {
 		want string
 	}{
 		{entries(quantization.ScopeBits{Bits: 4, Scope: "d"}), `bitwidth_per_scope[0]: target_scopes: entry "d" matches no operator; nearest:`},
-		{entries(quantization.ScopeBits{Bits: 4, Scope: "flat"}), `bitwidth_per_scope[0]: no quantizer belongs to "flat"`},
+		{entries(quantization.ScopeBits{Bits: 4, Scope: "s"}), `bitwidth_per_scope[0]: no quantizer belongs to "s"`},
 		{func() quantization.Options {
 			o := entries(quantization.ScopeBits{Bits: 5, Scope: "b"})
 			o.TargetDevice = "NPU"
