@@ -46,17 +46,18 @@ var schedules = map[string]string{
 	"distillation":         `{"algorithm": "knowledge_distillation", "type": "softmax", "temperature": 2}, {"algorithm": "magnitude_sparsity", "params": {"sparsity_target_epoch": 1}}`,
 }
 
-// A run that is stopped in the middle of a schedule and resumed leaves what an
-// undisturbed one leaves.
+// A run that is stopped in the middle of a schedule and resumed, with other
+// threads, leaves what an undisturbed one leaves.
 func TestTrain_SchedulesResume(t *testing.T) {
 	for name, section := range schedules {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text := with(section, int8Section)
 			whole := parse(t, t.TempDir(), text)
+			whole.Threads = 1
 			want := outcomeOf(t, whole, mustTrain(t, whole, job.Options{}))
 			cfg := parse(t, t.TempDir(), text)
-			cfg.Threads = 2
+			cfg.Threads = 3
 			for i, after := range []int{7, 9} { // in the first and the second epoch of 12 steps
 				ctx, cancel := context.WithCancel(t.Context())
 				_, err := job.Train(ctx, cfg, job.Options{Resume: i > 0, Progress: stopper(cancel, "train", after)})

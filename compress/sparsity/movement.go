@@ -28,6 +28,8 @@ type MovementOptions struct {
 	Algorithm string          `json:"algorithm,omitempty"` // "movement_sparsity" or empty
 	Params    MovementParams  `json:"params,omitzero"`
 	Structure []StructureRule `json:"sparse_structure_by_scopes,omitempty"`
+	// LRMultiplier is a factor on the learning rate of the scores, default 1.
+	LRMultiplier *float64 `json:"compression_lr_multiplier,omitempty"`
 
 	compress.Scopes
 }
@@ -109,6 +111,7 @@ func (o MovementOptions) Validate() error {
 	if !(p.MaskLR >= 0) || p.StepsPerEpoch < 0 {
 		bad("got mask_lr %g and steps_per_epoch %d, want 0 or more", p.MaskLR, p.StepsPerEpoch)
 	}
+	errs = append(errs, checkMultiplier(o.LRMultiplier))
 	for i, r := range o.Structure {
 		if err := r.validate(); err != nil {
 			bad("sparse_structure_by_scopes[%d]: %w", i, err)
@@ -152,6 +155,7 @@ func (a movement) Setup(g *ir.Graph) (compress.Setup, error) {
 	if s.MaskLR == 0 {
 		s.MaskLR = 0.01
 	}
+	s.MaskLR *= or(a.o.LRMultiplier, 1)
 	for _, l := range layers {
 		s.Layers = append(s.Layers, &MovementLayer{Layer: *l, Rows: 1, Cols: 1})
 	}

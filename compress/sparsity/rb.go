@@ -24,6 +24,8 @@ type RBOptions struct {
 	Init        *float64    `json:"sparsity_init,omitempty"`
 	Params      RBParams    `json:"params,omitzero"`
 	Initializer Initializer `json:"initializer,omitzero"`
+	// LRMultiplier is a factor on the learning rate of the scores, default 1.
+	LRMultiplier *float64 `json:"compression_lr_multiplier,omitempty"`
 
 	compress.Scopes
 
@@ -63,7 +65,14 @@ func (o RBOptions) Validate() error {
 	if !(o.Params.MaskLR >= 0) || math.IsInf(o.Params.MaskLR, 0) {
 		errs = append(errs, fmt.Errorf("mask_lr: got %g, want more than 0", o.Params.MaskLR))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkMultiplier(o.LRMultiplier))...)
+}
+
+func checkMultiplier(m *float64) error {
+	if m != nil && (!(*m > 0) || math.IsInf(*m, 0)) {
+		return fmt.Errorf("compression_lr_multiplier: got %g, want more than 0", *m)
+	}
+	return nil
 }
 
 type rb struct{ o RBOptions }
@@ -90,6 +99,7 @@ func (a rb) Setup(g *ir.Graph) (compress.Setup, error) {
 	if s.MaskLR == 0 {
 		s.MaskLR = DefaultMaskLR
 	}
+	s.MaskLR *= or(a.o.LRMultiplier, 1)
 	return s, nil
 }
 
