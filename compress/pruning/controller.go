@@ -187,7 +187,7 @@ func (c *Controller) Set(level float64) error {
 		c.mask()
 		return nil
 	}
-	list := c.rank()
+	list := c.rank(c.importances())
 	kept, err := c.setup.Options.choose(list, level, c.costs)
 	if err != nil {
 		return err
@@ -243,11 +243,12 @@ func (c *Controller) SetLevel(level float64) error {
 }
 
 // rank orders the channels of all clusters by importance.
-func (c *Controller) rank() []ranked {
+func (c *Controller) rank(scores [][]float64) []ranked {
 	p := c.setup.Options.Params
 	list := make([]ranked, len(c.clusters))
-	for i, score := range c.importances() {
+	for i, score := range scores {
 		if len(c.state.Coefficients) > 0 {
+			score = slices.Clone(score)
 			for j := range score {
 				score[j] = c.state.Coefficients[i].apply(score[j])
 			}

@@ -31,13 +31,16 @@ type ClusterReport struct {
 
 // Report describes the masks as they are.
 func (c *Controller) Report() Report {
+	if c.state.Shrunk {
+		return c.report(make([][]float64, len(c.clusters)))
+	}
+	return c.report(c.importances())
+}
+
+func (c *Controller) report(scores [][]float64) Report {
 	r := Report{Kept: c.setup.Kept, Level: c.state.Level, Target: c.setup.Options.target(), FLOPsKnown: c.costs.known}
 	if r.Kept == nil {
 		r.Kept = []Kept{}
-	}
-	scores := make([][]float64, len(c.clusters))
-	if !c.state.Shrunk {
-		scores = c.importances()
 	}
 	left := make([]int, len(c.clusters))
 	for i, k := range c.clusters {
@@ -50,8 +53,12 @@ func (c *Controller) Report() Report {
 
 // Plan describes the masks at the target, without pruning.
 func (c *Controller) Plan() (Report, error) {
-	list := c.rank()
-	r := c.Report()
+	if c.state.Shrunk {
+		return c.Report(), nil
+	}
+	scores := c.importances()
+	r := c.report(scores)
+	list := c.rank(scores)
 	kept, err := c.setup.Options.choose(list, c.setup.Options.target(), c.costs)
 	if err != nil {
 		return r, err
