@@ -37,9 +37,12 @@ func (l *layerTimes) judge(peakGFLOPS float64) {
 const update = "update"
 
 // measureLayers times the steps of a program for a few runs, and adds them up by
-// layer. step is the least time of a step in seconds; what it has beyond the program
-// is a layer of its own.
-func measureLayers(ctx context.Context, p engine.Program, step float64) ([]layerTimes, error) {
+// layer. What a training step does beyond the program takes rest, and is a layer
+// of its own.
+func measureLayers(ctx context.Context, p engine.Program, rest time.Duration) ([]layerTimes, error) {
+	if w, ok := p.(watched); ok {
+		p = w.Program
+	}
 	timed, ok := p.(engine.Timed)
 	if !ok {
 		return nil, nil
@@ -84,9 +87,9 @@ func measureLayers(ctx context.Context, p engine.Program, step float64) ([]layer
 		l.MACs += s.MACs
 		l.Bytes += s.Bytes
 	}
-	if rest := 1e3*step - total; rest > 0 {
-		layers = append(layers, layerTimes{Layer: update, Kind: "optimizer and all else", MS: rest})
-		total += rest
+	if ms := 1e3 * rest.Seconds(); ms > 0.01 {
+		layers = append(layers, layerTimes{Layer: update, Kind: "optimizer and all else", MS: ms})
+		total += ms
 	}
 	for i := range layers {
 		layers[i].Share = layers[i].MS / total
