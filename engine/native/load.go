@@ -44,17 +44,23 @@ func (l *loaded) loader() conv.Loader {
 			}
 		}
 	}
-	return func(dst []float32, at int) {
-		for i := range links {
-			b := &links[i]
-			for k, m := range b.mem {
-				if m == nil {
-					b.tile[k] = dst
-				} else {
-					b.tile[k] = m[at:][:len(dst)]
+	step := roundUnit(tileLen, chainUnit(l.slot))
+	return func(all []float32, at int) {
+		for len(all) > 0 { // tiles that the first-level cache holds for all links
+			dst := all[:min(step, len(all))]
+			for i := range links {
+				b := &links[i]
+				for k, m := range b.mem {
+					if m == nil {
+						b.tile[k] = dst
+					} else {
+						b.tile[k] = m[at:][:len(dst)]
+					}
 				}
+				b.run(tile{lo: at}, dst, b.tile)
 			}
-			b.run(tile{lo: at}, dst, b.tile)
+			all = all[len(dst):]
+			at += len(dst)
 		}
 	}
 }

@@ -19,6 +19,16 @@ func depthwiseOf(g conv.Geometry) (d depthwise.Geometry, ok bool) {
 	}, true
 }
 
+// depthwisePass is a depthwise convolution or the gradient of its data.
+type depthwisePass struct {
+	kernel        string
+	packed, tasks int
+	pack          func(dst, w []float32)
+	run           func(task int, scratch, x, w []float32, f depthwise.Fusion, y []float32)
+	region        func(task int) depthwise.Region
+	scratch       int // for computing the input, per worker; 0 if the pass cannot
+}
+
 // emitDepthwise runs a depthwise convolution: pack the weights, then convolve.
 func (c *compiler) emitDepthwise(n *ir.Node, g depthwise.Geometry) error {
 	p, err := depthwise.New(g, depthwise.Options{})
@@ -26,7 +36,14 @@ func (c *compiler) emitDepthwise(n *ir.Node, g depthwise.Geometry) error {
 		return err
 	}
 	sz := p.Sizes()
-	return c.emitDepthwisePass(n, p.Kernels(), sz.PackedForward, sz.ForwardTasks, p.PackForward, p.Forward, p.ForwardRegion)
+	return c.emitDepthwisePass(n, depthwisePass{p.Kernels(), sz.PackedForward, sz.ForwardTasks, p.PackForward,
+		func(task int, scratch, x, w []float32, f depthwise.Fusion, y []float32) {
+			if f.Load != nil {
+				p.ForwardLoad(task, scratch, w, f, y)
+			} else {
+				p.Forward(task, x, w, f, y)
+			}
+		}, p.ForwardRegion, sz.ForwardScratch})
 }
 
 // emitDepthwiseTransposed runs the data gradient of a depthwise convolution.
@@ -36,41 +53,68 @@ func (c *compiler) emitDepthwiseTransposed(n *ir.Node, g depthwise.Geometry) err
 		return err
 	}
 	sz := p.Sizes()
-	return c.emitDepthwisePass(n, p.Kernels(), sz.PackedBackward, sz.BackwardDataTasks, p.PackBackward, p.BackwardData, p.BackwardDataRegion)
+	return c.emitDepthwisePass(n, depthwisePass{p.Kernels(), sz.PackedBackward, sz.BackwardDataTasks, p.PackBackward,
+		func(task int, _, x, w []float32, f depthwise.Fusion, y []float32) {
+			p.BackwardData(task, x, w, f, y)
+		}, p.BackwardDataRegion, 0})
 }
 
-func (c *compiler) emitDepthwisePass(n *ir.Node, kernel string, packedLen, tasks int, pack func(dst, w []float32), pass func(task int, x, w []float32, f depthwise.Fusion, y []float32), region func(task int) depthwise.Region) error {
+func (c *compiler) emitDepthwisePass(n *ir.Node, p depthwisePass) error {
 	x, w := c.in(n.In[0], channelsLast), c.in(n.In[1], rowMajor)
 	var bias *slot
 	if b := n.Input(2); b != nil {
 		bias = c.in(b, rowMajor)
 	}
-	packed := c.temp(packedLen)
+	packed, scratch := c.temp(p.packed), c.workspace(0)
 	c.emitPack(n, w, func() func() error {
 		src := w.f32()
-		return func() error { pack(packed.mem, src); return nil }
+		return func() error { p.pack(packed.mem, src); return nil }
 	}, packed)
 	e := c.epilogueOf(n)
 	y := c.out(e.out, channelsLast)
 	ch := y.channels()
 	output := &finished{
 		slot:  y,
-		tasks: func() int { return tasks },
+		tasks: func() int { return p.tasks },
 		region: func(task int) (lo, hi int) {
-			r := region(task)
+			r := p.region(task)
 			return r.P0 * ch, r.P1 * ch
 		},
-		entire: func() bool { return tasks > 0 },
+		entire: func() bool { return p.tasks > 0 },
 	}
-	s := c.emit(n, kernel, []*slot{x, bias}, []*slot{y}, func() func() error {
-		xd, yd := x.f32(), y.f32()
+	var input *loaded
+	if p.scratch > 0 {
+		input = &loaded{slot: x, repeats: 1, prepare: func() error {
+			scratch.resize(p.scratch * c.workers)
+			return nil
+		}}
+	}
+	s := c.emit(n, p.kernel, []*slot{x, bias}, []*slot{y}, func() func() error {
+		yd := y.f32()
 		f := depthwise.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
 		if bias != nil {
 			f.Bias = bias.f32()
 		}
-		return runTasks(c.pool, tasks, then(func(t, _ int) { pass(t, xd, packed.mem, f, yd) }, output.after(c)))
-	}, packed)
-	s.output = output
+		fs := make([]depthwise.Fusion, c.workers)
+		var mem []float32
+		for i := range fs {
+			fs[i] = f
+			if input != nil && input.links != nil {
+				fs[i].Load = depthwise.Loader(input.loader())
+			}
+		}
+		if fs[0].Load == nil {
+			mem = x.f32()
+		}
+		return runTasks(c.pool, p.tasks, then(func(t, worker int) {
+			var own []float32
+			if fs[worker].Load != nil {
+				own = scratch.part(worker, p.scratch)
+			}
+			p.run(t, own, mem, packed.mem, fs[worker], yd)
+		}, output.after(c)))
+	}, packed, scratch)
+	s.output, s.input = output, input
 	s.stores(e)
 	return nil
 }
@@ -83,13 +127,28 @@ func (c *compiler) emitDepthwiseGrad(n *ir.Node, g depthwise.Geometry) error {
 	}
 	sz := p.Sizes()
 	x, dy := c.in(n.In[0], channelsLast), c.in(n.In[1], channelsLast)
-	partials, scratch := c.temp(sz.Partials), c.workspace(sz.BackwardWeightsScratch*c.workers)
-	c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
-		xd, dyd := x.f32(), dy.f32()
+	own := sz.BackwardWeightsScratch
+	partials, scratch := c.temp(sz.Partials), c.workspace(own*c.workers)
+	input := &loaded{slot: x, repeats: sz.BackwardWeightsRepeats, prepare: func() error {
+		own = sz.BackwardWeightsScratch + sz.BackwardWeightsLoad
+		scratch.resize(own * c.workers)
+		return nil
+	}}
+	s := c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
+		xd, dyd := input.mem(), dy.f32()
+		loads := make([]depthwise.Loader, c.workers)
+		if own > sz.BackwardWeightsScratch {
+			for w := range loads {
+				if loads[w] = depthwise.Loader(input.loader()); loads[w] == nil { // cut as if it were computed
+					loads[w] = func(dst []float32, at int) { copy(dst, xd[at:]) }
+				}
+			}
+		}
 		return runTasks(c.pool, sz.BackwardWeightsTasks, func(t, worker int) {
-			p.BackwardWeights(t, scratch.part(worker, sz.BackwardWeightsScratch), xd, dyd, partials.mem)
+			p.BackwardWeightsLoad(t, scratch.part(worker, own), xd, loads[worker], dyd, partials.mem)
 		})
 	}, partials, scratch)
+	s.input = input
 	dw := c.out(n.Out[0], rowMajor)
 	c.emit(n, "reduce slots", nil, []*slot{dw}, func() func() error {
 		dwd := dw.f32()

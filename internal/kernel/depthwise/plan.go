@@ -87,8 +87,15 @@ type Fusion struct {
 	Bias       []float32 // per channel, added; nil means none
 	Clip       bool      // y = min(max(y, Lo), Hi); NaN stays NaN
 	Lo, Hi     float32
-	Accumulate bool // add to y instead of overwriting it; excludes Bias
+	Accumulate bool   // add to y instead of overwriting it; excludes Bias
+	Load       Loader // replaces the input, which may then be nil; the pass then needs scratch
 }
+
+// A Loader computes part of the input instead of reading it: dst are the
+// elements at, at+1, … of the input tensor, whole rows of pixels that follow each
+// other. It is called in the order of the rows of an image, several times for
+// few of them, and by several tasks at once.
+type Loader func(dst []float32, at int)
 
 // Plan is a depthwise convolution of fixed geometry. It is immutable; its
 // methods may be called by any number of goroutines.
@@ -131,9 +138,12 @@ func (p *Plan) Kernels() string { return p.set.Name }
 type Sizes struct {
 	PackedForward, PackedBackward int
 	ForwardTasks                  int
+	ForwardScratch                int // for a [Loader], per task running at the same time
 	BackwardDataTasks             int
 	BackwardWeightsTasks          int
 	BackwardWeightsScratch        int // per task running at the same time
+	BackwardWeightsLoad           int // what a [Loader] needs besides
+	BackwardWeightsRepeats        int // how often a Loader computes an element
 	Partials                      int // weight-gradient partial sums, all slots
 }
 
@@ -142,8 +152,9 @@ type Sizes struct {
 func (p *Plan) Sizes() Sizes {
 	return Sizes{
 		PackedForward: p.fwd.wlen, PackedBackward: p.bwd.wlen,
-		ForwardTasks: p.fwd.tasks(), BackwardDataTasks: p.bwd.tasks(),
+		ForwardTasks: p.fwd.tasks(), ForwardScratch: p.fwd.window().floats(), BackwardDataTasks: p.bwd.tasks(),
 		BackwardWeightsTasks: p.wgt.slots * p.wgt.nvec, BackwardWeightsScratch: p.wgt.scratch(), Partials: p.wgt.slots * p.wgt.slotLen,
+		BackwardWeightsLoad: p.wgt.window().floats(), BackwardWeightsRepeats: p.wgt.nvec,
 	}
 }
 
@@ -163,13 +174,18 @@ func (p *Plan) pack(ps *pass, name string, dst, w []float32) {
 
 // Forward computes part task of y = conv(x, w) as fused by f.
 func (p *Plan) Forward(task int, x, w []float32, f Fusion, y []float32) {
-	p.fwd.run("Forward", task, x, w, f, y)
+	p.fwd.run("Forward", task, nil, x, w, f, y)
+}
+
+// ForwardLoad is Forward with a [Loader], which brings rows to scratch.
+func (p *Plan) ForwardLoad(task int, scratch, w []float32, f Fusion, y []float32) {
+	p.fwd.run("Forward", task, scratch, nil, w, f, y)
 }
 
 // BackwardData computes part task of dx from dy. It overwrites dx unless f
 // says otherwise.
 func (p *Plan) BackwardData(task int, dy, w []float32, f Fusion, dx []float32) {
-	p.bwd.run("BackwardData", task, dy, w, f, dx)
+	p.bwd.run("BackwardData", task, nil, dy, w, f, dx)
 }
 
 // A Region is the part of an output one task writes: all channels of the
@@ -259,11 +275,13 @@ func (p *pass) region(task int) Region {
 	return Region{(n0*p.oh + q0*p.hs.OutStep) * p.ow, ((n1-1)*p.oh + min(p.oh, q1*p.hs.OutStep)) * p.ow}
 }
 
-func (p *pass) run(name string, task int, x, w []float32, f Fusion, y []float32) {
+func (p *pass) run(name string, task int, scratch, x, w []float32, f Fusion, y []float32) {
 	if uint(task) >= uint(p.tasks()) {
 		panic(fmt.Sprintf("depthwise: %s: got task %d, want less than %d", name, task, p.tasks()))
 	}
-	need(name, "input", x, p.n*p.ih*p.iw*p.c)
+	if f.Load == nil {
+		need(name, "input", x, p.n*p.ih*p.iw*p.c)
+	}
 	need(name, "packed weights", w, p.wlen)
 	need(name, "output", y, p.n*p.oh*p.ow*p.c)
 	if f.Bias != nil {
@@ -273,19 +291,31 @@ func (p *pass) run(name string, task int, x, w []float32, f Fusion, y []float32)
 		}
 	}
 	n0, n1, q0, q1 := p.part(task)
+	win := p.window()
+	if f.Load != nil {
+		need(name, "scratch", scratch, win.floats())
+	}
 	for n := n0; n < n1; n++ {
+		win.start()
 		for q := q0; q < q1; q++ {
+			base := 0
+			if f.Load != nil {
+				if (q-q0)%win.rows == 0 {
+					win.load(scratch, f.Load, n, q, min(q1, q+win.rows))
+				}
+				x, base = scratch, n*p.ih+win.h0
+			}
 			for i := range p.phases {
 				if ph := &p.phases[i]; q < ph.h.N {
-					p.line(ph, n, q, x, w, f, y)
+					p.line(ph, n, q, base, x, w, f, y)
 				}
 			}
 		}
 	}
 }
 
-// line computes row q of a phase.
-func (p *pass) line(ph *phase, n, q int, x, w []float32, f Fusion, y []float32) {
+// line computes row q of a phase. Row base of all images' rows is the first of x.
+func (p *pass) line(ph *phase, n, q, base int, x, w []float32, f Fusion, y []float32) {
 	yrow := ((n*p.oh+ph.h.First+q*p.hs.OutStep)*p.ow + ph.w.First) * p.c
 	ystep := p.ws.OutStep * p.c
 	k0, k1 := p.hs.Valid(&ph.h, q, p.ih)
@@ -297,7 +327,7 @@ func (p *pass) line(ph *phase, n, q int, x, w []float32, f Fusion, y []float32) 
 	}
 	lanes := p.set.Lanes
 	kw := len(ph.w.Taps)
-	xrow := (n*p.ih + q*p.hs.Step + ph.h.Taps[k0].Off) * p.iw
+	xrow := (n*p.ih + q*p.hs.Step + ph.h.Taps[k0].Off - base) * p.iw
 	wrow := w[ph.at+k0*kw*lanes:]
 	wvec := len(ph.h.Taps) * kw * lanes * 4
 

@@ -78,14 +78,27 @@ func (w *weights) scratch() int {
 // BackwardWeights computes part task of the weight-gradient partial sums. All
 // tasks together write all Sizes.Partials floats that [Plan.ReduceWeights] reads.
 func (p *Plan) BackwardWeights(task int, scratch, x, dy, partials []float32) {
+	p.BackwardWeightsLoad(task, scratch, x, nil, dy, partials)
+}
+
+// BackwardWeightsLoad is BackwardWeights with a [Loader] in place of x, which
+// brings rows to scratch, Sizes.BackwardWeightsLoad floats more.
+func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, dy, partials []float32) {
 	const name = "BackwardWeights"
 	w, q := &p.wgt, p.wgt.p
 	if uint(task) >= uint(w.slots*w.nvec) {
 		panic(fmt.Sprintf("depthwise: %s: got task %d, want less than %d", name, task, w.slots*w.nvec))
 	}
-	need(name, "input", x, q.n*q.ih*q.iw*q.c)
+	win := w.window()
+	var rows []float32
+	if load == nil {
+		need(name, "input", x, q.n*q.ih*q.iw*q.c)
+		need(name, "scratch", scratch, w.scratch())
+	} else {
+		need(name, "scratch", scratch, w.scratch()+win.floats())
+		rows, scratch = scratch[:win.floats()], scratch[win.floats():]
+	}
 	need(name, "output gradient", dy, q.n*q.oh*q.ow*q.c)
-	need(name, "scratch", scratch, w.scratch())
 	need(name, "partial sums", partials, w.slots*w.slotLen)
 	slot, vt := task/w.nvec, task%w.nvec
 	v0, v1 := vt*w.vec, min(w.vecs, (vt+1)*w.vec)
@@ -97,22 +110,42 @@ func (p *Plan) BackwardWeights(task int, scratch, x, dy, partials []float32) {
 		clear(part[q.wlen+v0*lanes : q.wlen+v1*lanes])
 	}
 	// the rows of all images, one after the other
-	rows := q.n * q.oh
-	for r := slot * rows / w.slots; r < (slot+1)*rows/w.slots; {
+	all := q.n * q.oh
+	for r := slot * all / w.slots; r < (slot+1)*all/w.slots; {
 		n, q0 := r/q.oh, r%q.oh
-		q1 := min(q.oh, q0+(slot+1)*rows/w.slots-r)
-		if w.rows == 0 {
-			w.image(n, q0, q1, v0, v1, x, dy, part)
-		} else {
+		q1 := min(q.oh, q0+(slot+1)*all/w.slots-r)
+		if w.rows > 0 {
 			q1 = min(q1, q0+w.rows)
-			w.panel(n, q0, q1, v0, v1, scratch, x, dy, part)
+		}
+		base := 0
+		if load != nil {
+			q1 = min(q1, q0+win.rows)
+			if q0 == 0 {
+				win.start()
+			}
+			win.load(rows, load, n, q0, q1)
+			x, base = rows, n*q.ih+win.h0
+		}
+		if w.rows == 0 {
+			w.image(n, q0, q1, v0, v1, base, x, dy, part)
+		} else {
+			w.panel(n, q0, q1, v0, v1, base, scratch, x, dy, part)
 		}
 		r += q1 - q0
 	}
 }
 
+// window returns an empty window for a [Loader].
+func (w *weights) window() window {
+	win := w.p.window()
+	if w.rows > 0 { // whole blocks
+		win.rows = w.rows
+	}
+	return win
+}
+
 // panel adds rows q0 … q1 of image n from panels.
-func (w *weights) panel(n, q0, q1, v0, v1 int, scratch, x, dy, part []float32) {
+func (w *weights) panel(n, q0, q1, v0, v1, base int, scratch, x, dy, part []float32) {
 	q := w.p
 	ph := &q.phases[0]
 	if w.bias {
@@ -134,7 +167,7 @@ func (w *weights) panel(n, q0, q1, v0, v1 int, scratch, x, dy, part []float32) {
 			}
 			clear(line[:lo*pixel])
 			clear(line[hi*pixel:])
-			src := x[((n*q.ih+h0+r)*q.iw+c0+lo)*q.c+v*lanes:]
+			src := x[((n*q.ih+h0+r-base)*q.iw+c0+lo)*q.c+v*lanes:]
 			w.tile.Copy(line[lo*pixel:], pixel, src, q.c, width, hi-lo)
 		}
 		a := GradArgs{
@@ -171,7 +204,7 @@ func (w *weights) panel(n, q0, q1, v0, v1 int, scratch, x, dy, part []float32) {
 
 // image adds rows q0 … q1 of image n. Rows and columns that lose taps at the
 // border are summed one by one, with the taps they have.
-func (w *weights) image(n, q0, q1, v0, v1 int, x, dy, part []float32) {
+func (w *weights) image(n, q0, q1, v0, v1, base int, x, dy, part []float32) {
 	q := w.p
 	ph := &q.phases[0]
 	lo, hi := q.hs.Inside(&ph.h, q.ih)
@@ -186,13 +219,13 @@ func (w *weights) image(n, q0, q1, v0, v1 int, x, dy, part []float32) {
 			end = min(hi, r+step)
 		}
 		k0, k1 := q.hs.Valid(&ph.h, r, q.ih)
-		w.columns(n, r, end, k0, k1, v0, v1, x, dy, part)
+		w.columns(n, r, end, k0, k1, v0, v1, base, x, dy, part)
 		r = end
 	}
 }
 
 // columns adds rows r0 … r1, which all have kernel rows k0 … k1.
-func (w *weights) columns(n, r0, r1, k0, k1, v0, v1 int, x, dy, part []float32) {
+func (w *weights) columns(n, r0, r1, k0, k1, v0, v1, base int, x, dy, part []float32) {
 	q := w.p
 	ph := &q.phases[0]
 	if w.bias {
@@ -209,7 +242,7 @@ func (w *weights) columns(n, r0, r1, k0, k1, v0, v1 int, x, dy, part []float32) 
 		}
 		j0, j1 := q.ws.Valid(&ph.w, c, q.iw)
 		if j0 < j1 {
-			w.sum(axisRange{n, r0, r1, c, end}, k0, k1, j0, j1, v0, v1, x, dy, part)
+			w.sum(axisRange{n, r0, r1, c, end}, k0, k1, j0, j1, v0, v1, base, x, dy, part)
 		}
 		c = end
 	}
@@ -219,7 +252,7 @@ func (w *weights) columns(n, r0, r1, k0, k1, v0, v1 int, x, dy, part []float32) 
 type axisRange struct{ n, r0, r1, c0, c1 int }
 
 // sum adds a rectangle all of whose pixels have the taps k0 … k1 × j0 … j1.
-func (w *weights) sum(t axisRange, k0, k1, j0, j1, v0, v1 int, x, dy, part []float32) {
+func (w *weights) sum(t axisRange, k0, k1, j0, j1, v0, v1, base int, x, dy, part []float32) {
 	q := w.p
 	ph := &q.phases[0]
 	lanes, kw := q.set.Lanes, w.g.KW
@@ -231,7 +264,7 @@ func (w *weights) sum(t axisRange, k0, k1, j0, j1, v0, v1 int, x, dy, part []flo
 	a.YRow = 4 * (q.ow - a.P) * q.c
 	y := ((t.n*q.oh+t.r0)*q.ow + t.c0) * q.c
 	at := func(k, j int) int {
-		return ((t.n*q.ih+t.r0*q.hs.Step+ph.h.Taps[k].Off)*q.iw + t.c0*q.ws.Step + ph.w.Taps[j].Off) * q.c
+		return ((t.n*q.ih+t.r0*q.hs.Step+ph.h.Taps[k].Off-base)*q.iw + t.c0*q.ws.Step + ph.w.Taps[j].Off) * q.c
 	}
 	run := func(f func(*GradArgs), nv, v, k, j int) {
 		a.Tail = min(lanes, q.c-(v+nv-1)*lanes)
