@@ -133,6 +133,8 @@ func (l *Layer) insert(p *rewrite.Patch, build func(w *ir.Value) *ir.Value) (*ma
 	}
 	if t, ok := pass.StoredTensor(w); !ok || t.DType() != tensor.Float32 {
 		return nil, errors.New("the value is no stored weight")
+	} else if r := t.Rank(); l.OutAxis >= r || l.InAxis >= r || l.OutAxis == l.InAxis {
+		return nil, fmt.Errorf("got channel axes %d and %d for %v", l.OutAxis, l.InAxis, t)
 	}
 	y := build(w)
 	if err := p.B.Err(); err != nil {

@@ -355,6 +355,11 @@ func (c *MagnitudeController) LoadState(raw json.RawMessage) error {
 	if err := strict(raw, &s); err != nil {
 		return fmt.Errorf("%s state: %w", Magnitude, err)
 	}
+	for k, v := range s.Pinned {
+		if !(v >= 0 && v < 1) {
+			return fmt.Errorf("%s state: got level %g of %q", Magnitude, v, k)
+		}
+	}
 	if err := c.load(s.Schedule); err != nil {
 		return fmt.Errorf("%s state: %w", Magnitude, err)
 	}

@@ -205,12 +205,17 @@ func (l *leveler) set(level float64) error {
 
 // load restores what was marshalled.
 func (l *leveler) load(raw json.RawMessage) error {
-	s := leveler{plan: l.plan, schedule: l.schedule, adaptive: l.adaptive, Adaptive: l.adaptive}
+	s := leveler{plan: l.plan, schedule: l.schedule}
+	if l.adaptive != nil {
+		a := *l.adaptive
+		s.Adaptive = &a
+	}
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return err
 	}
 	s.adaptive = s.Adaptive
-	if (s.adaptive == nil) != (l.adaptive == nil) || !(s.Level >= 0 && s.Level < 1) {
+	share := func(v float64) bool { return v >= 0 && v < 1 }
+	if (s.adaptive == nil) != (l.adaptive == nil) || !share(s.Level) || s.adaptive != nil && !share(s.adaptive.Level) {
 		return fmt.Errorf("got %.80s, which is not the state of a %s schedule", raw, l.plan.Kind)
 	}
 	*l = s
