@@ -170,7 +170,7 @@ func (s *selection) traces(ctx context.Context, r compress.Runner, cal compress.
 		return s.readTraces(s.o.TracesFile)
 	}
 	res, err := hessian.Traces(ctx, r, s.c.float, names, hessian.Data{Batches: cal.Batches, Labelled: cal.Labelled, Loss: hessian.Loss(cal.Loss), Cache: cal.Cache, Note: cal.Note},
-		hessian.Options{Points: s.o.Points, Iterations: s.o.Iterations, Tolerance: s.o.Tolerance, Error: s.o.TraceError})
+		hessian.Options{Points: s.o.Points, Iterations: s.o.Iterations, Tolerance: s.o.tolerance(), Error: s.o.TraceError})
 	if err != nil {
 		return err
 	}

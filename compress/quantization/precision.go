@@ -59,10 +59,10 @@ type Precision struct {
 	Search string `json:"search,omitempty"`
 
 	// How traces are estimated, see [hessian.Options]. The defaults are 100 points,
-	// 200 iterations, and a tolerance of 1e-4.
-	Points     int     `json:"num_data_points,omitempty"`
-	Iterations int     `json:"iter_number,omitempty"`
-	Tolerance  float64 `json:"tolerance,omitempty"`
+	// 200 iterations, and a tolerance of 1e-4; a tolerance of 0 never ends it.
+	Points     int      `json:"num_data_points,omitempty"`
+	Iterations int      `json:"iter_number,omitempty"`
+	Tolerance  *float64 `json:"tolerance,omitempty"`
 	// TraceError ends the estimation when no trace has a larger relative standard
 	// error; default 0.05, negative never.
 	TraceError float64 `json:"trace_error,omitempty"`
@@ -162,6 +162,17 @@ func (p Precision) Validate() error {
 		fail("num_data_points and iter_number: got %d and %d, want 0 or more", p.Points, p.Iterations)
 	}
 	return errors.Join(errs...)
+}
+
+// tolerance is that of package hessian, where 0 is the default.
+func (p Precision) tolerance() float64 {
+	switch {
+	case p.Tolerance == nil:
+		return 0
+	case *p.Tolerance == 0:
+		return -1
+	}
+	return *p.Tolerance
 }
 
 func (p Precision) ratio() float64 {
