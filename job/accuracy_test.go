@@ -87,4 +87,8 @@ func TestTrain_AdaptiveLevel(t *testing.T) {
 	c = parse(t, t.TempDir(), accurate(rises, int8Section))
 	_, err := job.Train(t.Context(), c, job.Options{})
 	wantError(t, err, "adaptive_compression_level", "early_exit")
+
+	c = parse(t, t.TempDir(), accurate(rises))
+	_, err = job.Train(t.Context(), c, job.Options{})
+	wantError(t, err, "compresses nothing")
 }

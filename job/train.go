@@ -120,6 +120,14 @@ func (r *run) open(context.Context) error {
 	if r.algorithms, err = r.c.Algorithms(); err != nil {
 		return err
 	}
+	if r.c.AccuracyAware != nil {
+		if err := r.c.AccuracyAware.Validate(); err != nil {
+			return err
+		}
+		if len(r.algorithms) == 0 {
+			return errors.New("accuracy_aware_training: the configuration compresses nothing whose accuracy could be watched; add a compression section")
+		}
+	}
 	if r.train, r.eval, r.calibration, err = loaders(r.c); err != nil {
 		return err
 	}
