@@ -107,3 +107,15 @@ func TestTrain_HAWQRatioOutOfReach(t *testing.T) {
 		t.Errorf("got error %v, want one that says 1 to 2", err)
 	}
 }
+
+// Stacked on sparsity, traces and perturbations are those of the masked weights.
+func TestTrain_HAWQOnSparseWeights(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	sparse := `{"algorithm": "magnitude_sparsity", "sparsity_init": 0.5, "params": {"schedule": "multistep", "multistep_steps": [1], "multistep_sparsity_levels": [0.5, 0.5]}}`
+	c := parse(t, t.TempDir(), sectionOf("["+hawqSection+", "+sparse+"]", "1"))
+	r := mustTrain(t, c, job.Options{})
+	if r.Export.Bits != "4, 8" {
+		t.Errorf("got bits %s, want 4 and 8", r.Export.Bits)
+	}
+	mustTrain(t, c, job.Options{Resume: true}) // the setup in the checkpoint rebuilds it
+}

@@ -98,7 +98,7 @@ func (c *inspectCmd) Run(s *session) error {
 	if err := c.sparsityFlags.check(); err != nil {
 		return err
 	}
-	if err := c.precisionFlags.check(c.Dataset, c.Config); err != nil {
+	if err := c.precisionFlags.check(c.Config); err != nil {
 		return err
 	}
 	if c.Precision {

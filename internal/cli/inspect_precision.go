@@ -31,14 +31,12 @@ type precisionFlags struct {
 	LatencyIn string  `help:"With --cost latency: what executes the layers, native, onnxruntime or openvino." enum:"native,onnxruntime,openvino" default:"native" placeholder:"NAME"`
 }
 
-func (f precisionFlags) check(dataset, cfg string) error {
+func (f precisionFlags) check(cfg string) error {
 	switch {
 	case !f.Precision && (f.Cost != "" || f.SVG != "" || f.Ratio != 0):
 		return usagef("--cost, --ratio and --svg go with --precision")
-	case f.Precision && cfg == "":
+	case f.Precision && cfg == "": // its data set serves unless --dataset names one
 		return usagef("--precision: give --config FILE, whose compression has initializer.precision")
-	case f.Precision && dataset == "":
-		return usagef("--precision: give --dataset KIND:PATH, from which traces come")
 	case f.Ratio < 0:
 		return usagef("--ratio: got %g, want 1 or more", f.Ratio)
 	}
