@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/data"
@@ -121,6 +122,9 @@ func quantizerBits(c *nncf.Compressed) string {
 	var widths []int
 	if c != nil {
 		for _, s := range c.Setups() {
+			if _, ok := s.(*binarization.Setup); ok {
+				widths = append(widths, 1)
+			}
 			if q, ok := s.(*quantization.Setup); ok {
 				for _, x := range q.Quantizers {
 					widths = append(widths, x.Bits)

@@ -45,7 +45,7 @@ func statisticPorts(n *ir.Node) []int {
 //     addend directly behind a layer, along its output channels: its bias.
 //
 // Everything else stays constant: scalars, tables with several axes such as
-// anchors, masks and positions, whatever is applied to the model's input before
+// anchors, masks and positions, the signs of binarized convolutions, whatever is applied to the model's input before
 // the first weight (the normalization of pixels) or to its output after the last.
 //
 // The mean and variance of a BatchNormalization become states. The graph must
@@ -63,6 +63,7 @@ func MarkTrainable(g *ir.Graph, t *rewrite.Trace) error {
 			switch {
 			case slices.Contains(statisticPorts(u.Node), u.Port):
 				state = nodeName(u.Node)
+			case onBits(u.Node) && u.Port == 1: // signs, see BinaryToONNX
 			case slices.Contains(trainedPorts(u.Node), u.Port), scalesChannels(v, u, after, before):
 				param = nodeName(u.Node)
 			}
@@ -82,6 +83,22 @@ func MarkTrainable(g *ir.Graph, t *rewrite.Trace) error {
 		return err
 	}
 	return p.Commit()
+}
+
+// onBits reports whether the node is a convolution of bits with weights of ±1, as
+// [BinaryToONNX] writes them.
+func onBits(n *ir.Node) bool {
+	if _, ok := n.Op.(op.Conv); !ok || !n.In[1].IsStored() || n.In[1].Type.DType != tensor.Float32 {
+		return false
+	}
+	c, _, ok := producer[op.Cast](n.In[0])
+	if !ok {
+		return false
+	}
+	if _, _, ok := producer[op.Greater](c.In[0]); !ok {
+		return false
+	}
+	return !slices.ContainsFunc(n.In[1].Data.F32(), func(x float32) bool { return x != 1 && x != -1 })
 }
 
 // reach returns which values depend on a layer with weights, and which ones
