@@ -129,6 +129,10 @@ func TestSearch_RatioOutOfRange(t *testing.T) {
 			t.Errorf("ratio %g: got error %v, want one that says 1 to 2", ratio, err)
 		}
 	}
+	narrow := random(3, 5, 2, 4) // every configuration is at least twice as cheap
+	if r, err := Search(t.Context(), narrow, 1.5, Auto); err != nil || r.Chosen.Ratio != 2 {
+		t.Errorf("widths 2 and 4, ratio 1.5: got %+v, error %v, want 4 bits everywhere", r, err)
+	}
 	for _, ratio := range []float64{1, 2} {
 		if _, err := Search(t.Context(), p, ratio, Auto); err != nil {
 			t.Errorf("ratio %g: %v", ratio, err)

@@ -187,9 +187,11 @@ func (e *RatioError) Error() string {
 // slack keeps rounding from refusing a ratio that is just reached.
 const slack = 1e-9
 
-// CheckRatio reports a ratio that is outside of what can be reached.
+// CheckRatio reports a ratio above what can be reached, or below both 1 and the
+// least there is.
 func (p *Problem) CheckRatio(ratio float64) error {
 	low, high := p.Bounds()
+	low = min(low, 1)
 	if !(ratio >= low*(1-slack) && ratio <= high*(1+slack)) {
 		return &RatioError{ratio, low, high}
 	}

@@ -95,7 +95,7 @@ func (c *Controller) choosePrecision(ctx context.Context, r compress.Runner, cal
 	if err != nil {
 		return err
 	}
-	s := &selection{c: c, o: o, d: d, layers: layers, shapes: shapes,
+	s := &selection{seconds: map[latencyKey]float64{}, c: c, o: o, d: d, layers: layers, shapes: shapes,
 		report: &PrecisionReport{Wanted: o.ratio(), Cost: o.cost(), Assignment: o.assignment()}}
 	for _, step := range []func(context.Context, compress.Runner, compress.Calibration) error{s.traces, s.perturbations, s.search} {
 		if err := step(ctx, r, cal); err != nil {
@@ -155,6 +155,8 @@ type selection struct {
 	shapes map[string][]int
 	report *PrecisionReport
 	bits   []int // chosen, by layer
+	// seconds are measured latencies: each layer and width is measured once.
+	seconds map[latencyKey]float64
 }
 
 // traces estimates the traces, or reads them.

@@ -10,11 +10,20 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
+type latencyKey struct {
+	layer           *layer
+	bits, inputBits int
+}
+
 // latency measures one layer at the given bits of weight and input: a model of
 // that layer alone, with its quantizers, of one sample.
 func (s *selection) latency(ctx context.Context, cal compress.Calibration, l *layer, bits, inputBits int) (float64, error) {
 	if cal.Latency == nil {
 		return 0, errors.New("cost latency: there is nothing to measure with here; nncf inspect --precision --cost latency does it")
+	}
+	key := latencyKey{l, bits, inputBits}
+	if t, ok := s.seconds[key]; ok {
+		return t, nil
 	}
 	total := 0.0
 	for _, n := range l.nodes {
@@ -28,6 +37,7 @@ func (s *selection) latency(ctx context.Context, cal compress.Calibration, l *la
 		}
 		total += t
 	}
+	s.seconds[key] = total
 	return total, nil
 }
 
