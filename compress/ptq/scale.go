@@ -37,6 +37,10 @@ import (
 // and s stays within a factor of 100 of its geometric mean (NNCF's limit).
 const maxScaleShift = 100
 
+// scaleSamples is enough to see how channels compare; ranges are collected
+// afterwards, on the whole subset.
+const scaleSamples = 32
+
 // scaling is one value whose scales can move.
 type scaling struct {
 	value   *ir.Value
@@ -63,7 +67,7 @@ func moveScales(ctx context.Context, r compress.Runner, g *ir.Graph, o Options, 
 	for i, s := range list {
 		want[i] = s.value
 	}
-	err := r.Run(ctx, g, want, cal.Batches(o.subset()), func(got []*tensor.Tensor) error {
+	err := r.Run(ctx, g, want, cal.Batches(min(o.subset(), scaleSamples)), func(got []*tensor.Tensor) error {
 		for i, x := range got {
 			peaks[i] = channelPeaks(peaks[i], x, list[i].axis)
 		}

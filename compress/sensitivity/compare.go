@@ -213,12 +213,8 @@ func together(ctx context.Context, r compress.Runner, a, b *ir.Graph, wantA, wan
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			select {
-			case <-done:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			<-done // whatever happens: got is being read, and gone when this returns
+			return ctx.Err()
 		})
 	}()
 	errB := r.Run(ctx, b, wantB, dataB, func(got []*tensor.Tensor) error {
@@ -226,23 +222,21 @@ func together(ctx context.Context, r compress.Runner, a, b *ir.Graph, wantA, wan
 		if !ok {
 			return errEnded
 		}
+		defer func() { done <- struct{}{} }()
 		if err := f(spread(x, atA), spread(got, atB)); err != nil {
 			return err
 		}
-		select {
-		case done <- struct{}{}:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return ctx.Err()
 	})
 	if errB == nil {
 		if _, more := <-next; more {
 			errB = errors.New("the second model got fewer batches than the first")
+			done <- struct{}{}
 		}
 	}
 	cancel()
 	for range next {
+		done <- struct{}{}
 	}
 	if errors.Is(errB, errEnded) && errA != nil { // the first model is to blame
 		return errA

@@ -1,6 +1,8 @@
 package sensitivity_test
 
 import (
+	"context"
+	"errors"
 	"math"
 	"testing"
 
@@ -76,5 +78,30 @@ func TestDifference_NotFinite(t *testing.T) {
 	d.Add([]float32{1, inf, 2}, []float32{1, inf, float32(math.NaN())})
 	if d.NotFinite != 1 || !math.IsInf(d.SQNR(), -1) || !math.IsInf(d.RelativeError(), 1) {
 		t.Errorf("got %d not finite, %g dB, relative %g; want 1, -Inf, +Inf", d.NotFinite, d.SQNR(), d.RelativeError())
+	}
+}
+
+// An interruption while values are compared leaves them where they are until
+// the comparison is done with them.
+func TestCompare_Interrupted(t *testing.T) {
+	for after := range 4 {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		data := func() compress.Batches {
+			return func(yield func([]*tensor.Tensor, error) bool) {
+				for range 50 {
+					if n++; n > 10*after {
+						cancel()
+					}
+					if !yield([]*tensor.Tensor{tensor.New(tensor.Float32, 1000, 2)}, nil) {
+						return
+					}
+				}
+			}
+		}
+		if _, err := nncf.Compare(ctx, scaled(t, 1), scaled(t, 2), data, 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want a cancelled context", err)
+		}
+		cancel()
 	}
 }

@@ -22,6 +22,7 @@ type dataFlags struct {
 	BGR     bool      `name:"bgr" help:"Reverse the colour channels."`
 	Resize  int       `help:"Resize the shorter side to this length (bilinear)." placeholder:"N"`
 	Crop    int       `help:"Crop the centre to a square of this length." placeholder:"N"`
+	Size    sizeFlag  `help:"Resize to exactly this height and width (bilinear)." placeholder:"HxW"`
 	Batch   int       `help:"Batch size." default:"250"`
 	Seed    uint64    `help:"Seed of random choices." default:"0"`
 }
@@ -64,6 +65,9 @@ func (f dataFlags) loader(c *config.Config, split data.Split, limit int, shuffle
 	}
 	l.Normalize.Raw = l.Normalize.Raw || f.Raw
 	l.Normalize.BGR = l.Normalize.BGR || f.BGR
+	if f.Size.height > 0 {
+		l.Transforms = append(l.Transforms, data.Resize{Height: f.Size.height, Width: f.Size.width})
+	}
 	if f.Resize > 0 {
 		l.Transforms = append(l.Transforms, data.Resize{Short: f.Resize})
 	}
@@ -96,6 +100,21 @@ func loadConfig(file string) (*config.Config, error) {
 		return nil, nil
 	}
 	return config.Load(file)
+}
+
+// sizeFlag is HEIGHTxWIDTH.
+type sizeFlag struct{ height, width int }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *sizeFlag) UnmarshalText(b []byte) error {
+	h, w, ok := strings.Cut(string(b), "x")
+	var err1, err2 error
+	f.height, err1 = strconv.Atoi(h)
+	f.width, err2 = strconv.Atoi(w)
+	if !ok || err1 != nil || err2 != nil || f.height < 1 || f.width < 1 {
+		return fmt.Errorf("got %q, want HEIGHTxWIDTH, such as 240x320", b)
+	}
+	return nil
 }
 
 // floatList is numbers separated by commas.
