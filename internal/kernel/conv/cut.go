@@ -9,6 +9,10 @@ const (
 	wantTasks = 64
 	// minTaskMACs keeps a task above the cost of handing it out, some 10 µs.
 	minTaskMACs = 1 << 20
+	// largeWeights floats do not fit into a second-level cache of 1 MB. They
+	// come from further away for each image that a task does not share them
+	// with, so tasks take some of the blocks rather than fewer images.
+	largeWeights = 256 << 10
 )
 
 // divide chooses the tasks of a pass of macs multiplications.
@@ -44,7 +48,7 @@ func (p *pass) divide(macs int) {
 	for size() > most {
 		weights := p.wlen / len(p.blocks) * c.blk
 		switch {
-		case c.img > 1:
+		case c.img > 1 && !(c.blk > 1 && weights > max(largeWeights, c.img*floats(c.row, c.col))):
 			c.img /= 2
 		case c.blk > 1 && (weights > floats(c.row, c.col) || (c.row == 1 || !rowCut) && (p.nh > 1 || c.col <= 64)):
 			c.blk = ceilDiv(c.blk, 2)
