@@ -15,6 +15,7 @@ import (
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress/ptq"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/train"
 )
 
@@ -225,11 +226,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return atomicfile.WriteBytes(path, append(b, '\n'))
 }
 
 // Validate reports all problems.

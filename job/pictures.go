@@ -8,6 +8,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/sparsity"
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/report"
 )
 
@@ -57,7 +58,7 @@ func (r *run) draw() error {
 		if old, err := os.ReadFile(r.path(name)); err == nil && bytes.Equal(old, b) {
 			continue
 		}
-		if err := os.WriteFile(r.path(name), b, 0o644); err != nil {
+		if err := atomicfile.WriteBytes(r.path(name), b); err != nil {
 			return fmt.Errorf("pictures: %w", err)
 		}
 	}

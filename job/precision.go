@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/internal/atomicfile"
 )
 
 // writePrecision writes how bits were chosen by sensitivity, if they were, into
@@ -26,10 +26,10 @@ func writePrecision(c *nncf.Compressed, dir string) error {
 		}
 		var b bytes.Buffer
 		q.Precision().WriteSVG(&b)
-		if err := os.WriteFile(filepath.Join(dir, "precision.json"), raw, 0o644); err != nil {
+		if err := atomicfile.WriteBytes(filepath.Join(dir, "precision.json"), raw); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "precision.svg"), b.Bytes(), 0o644); err != nil {
+		if err := atomicfile.WriteBytes(filepath.Join(dir, "precision.svg"), b.Bytes()); err != nil {
 			return err
 		}
 	}

@@ -3,53 +3,10 @@ package onnx
 import (
 	"bufio"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/go-nncf/nncf/internal/onnxpb"
 )
-
-// writeFile makes a file with the given content appear under the path at once:
-// it is written beside it, flushed to the disk and renamed. A killed process may
-// leave .NAME.partial-NUMBER.
-func writeFile(path string, content func(io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".partial-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err := content(f); err != nil {
-		return err
-	}
-	mode := os.FileMode(0o644) // CreateTemp's 0600 is for secrets
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	if d, err := os.Open(dir); err == nil { // makes the rename durable where folders can be synced
-		d.Sync()
-		d.Close()
-	}
-	return nil
-}
 
 // Tensors in an external file begin on pages, so that readers can map them;
 // small ones stay in the model.

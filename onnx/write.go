@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/internal/onnxpb"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -84,11 +85,11 @@ func Save(path string, g *ir.Graph, opts Options) error {
 	if opts.External || m.Size() > maxInline {
 		name := filepath.Base(path) + ".data"
 		layout := moveOut(m, name)
-		if err := writeFile(filepath.Join(filepath.Dir(path), name), layout.writeTo); err != nil {
+		if err := atomicfile.Write(filepath.Join(filepath.Dir(path), name), layout.writeTo); err != nil {
 			return fmt.Errorf("write external data of %s: %w", path, err)
 		}
 	}
-	if err := writeFile(path, m.Encode); err != nil {
+	if err := atomicfile.Write(path, m.Encode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

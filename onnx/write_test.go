@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/internal/onnxpb"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -189,7 +190,7 @@ func TestSave_Atomic(t *testing.T) {
 	if err := Save(path, ir.New("broken"), Options{}); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v, want an error with the path", err)
 	}
-	if err := writeFile(path, (&onnxpb.Model{Graph: &onnxpb.Graph{Initializers: []*onnxpb.Tensor{{Payload: failingPayload{}}}}}).Encode); err == nil {
+	if err := atomicfile.Write(path, (&onnxpb.Model{Graph: &onnxpb.Graph{Initializers: []*onnxpb.Tensor{{Payload: failingPayload{}}}}}).Encode); err == nil {
 		t.Error("no error from a failing tensor")
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {

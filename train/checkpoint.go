@@ -10,9 +10,8 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
-	"strings"
 
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/tensor"
 )
 
@@ -219,60 +218,23 @@ func (e checkpointEntry) read(raw []byte) *tensor.Tensor {
 // Save writes the checkpoint to path atomically: a reader, and a run that is
 // killed at any moment, finds either the old file or the new one, whole. A
 // killed run may leave a file that [RemovePartial] removes.
-func (c *Checkpoint) Save(path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), partialPrefix(path)+"*")
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("checkpoint %s: %w", path, err)
+func (c *Checkpoint) Save(path string) error {
+	err := atomicfile.Write(path, func(f io.Writer) error {
+		w := bufio.NewWriterSize(f, 1<<20)
+		if err := c.Encode(w); err != nil {
+			return err
 		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := c.Encode(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	// The name survives a loss of power once the folder is written; systems
-	// that cannot sync folders write them soon anyway.
-	if d, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = d.Sync()
-		d.Close()
+		return w.Flush()
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: %w", path, err)
 	}
 	return nil
 }
 
-// partialPrefix begins the names of files that Save has not finished.
-func partialPrefix(path string) string { return "." + filepath.Base(path) + ".partial-" }
-
 // RemovePartial removes what killed processes left of unfinished writes to path,
 // by Save or by onnx.Save. No other process may be writing there.
-func RemovePartial(path string) error {
-	list, err := os.ReadDir(filepath.Dir(path))
-	for _, e := range list {
-		if strings.HasPrefix(e.Name(), partialPrefix(path)) {
-			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), e.Name())))
-		}
-	}
-	return err
-}
+func RemovePartial(path string) error { return atomicfile.RemovePartial(path) }
 
 // LoadCheckpoint reads a checkpoint file.
 func LoadCheckpoint(path string) (*Checkpoint, error) {

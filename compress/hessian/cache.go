@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -98,21 +98,10 @@ func writeCache(dir, key string, r *Result) error {
 	if err != nil {
 		return err
 	}
-	err = os.MkdirAll(dir, 0o755)
-	var f *os.File
-	if err == nil {
-		f, err = os.CreateTemp(dir, "hessian-*")
+	if err = os.MkdirAll(dir, 0o755); err == nil {
+		err = atomicfile.WriteBytes(cachePath(dir, key), raw)
 	}
 	if err != nil {
-		return fmt.Errorf("cache of Hessian traces: %w", err)
-	}
-	_, err = f.Write(raw)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), cachePath(dir, key))
-	}
-	if err != nil {
-		os.Remove(f.Name())
 		return fmt.Errorf("cache of Hessian traces: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-nncf/nncf/channel"
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -167,7 +168,7 @@ func (c *Controller) learn(ctx context.Context, r compress.Runner, cal compress.
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+		if err := atomicfile.WriteBytes(path, append(b, '\n')); err != nil {
 			return fmt.Errorf("save_ranking_coeffs_path: %w", err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/internal/runtimes"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -111,7 +112,7 @@ func (c *inspectCmd) precision(s *session) error {
 	if c.SVG != "" {
 		var b bytes.Buffer
 		r.WriteSVG(&b)
-		if err := os.WriteFile(c.SVG, b.Bytes(), 0o644); err != nil {
+		if err := atomicfile.WriteBytes(c.SVG, b.Bytes()); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/engine/native"
+	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/internal/runtimes"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
@@ -66,7 +67,7 @@ func (c *runCmd) Run(s *session) error {
 		if err := data.WriteNPY(&buf, out[i]); err != nil {
 			return fmt.Errorf("output %q: %w", v.Name, err)
 		}
-		if err := os.WriteFile(filepath.Join(c.Output, fileName(v.Name)+".npy"), buf.Bytes(), 0o644); err != nil {
+		if err := atomicfile.WriteBytes(filepath.Join(c.Output, fileName(v.Name)+".npy"), buf.Bytes()); err != nil {
 			return err
 		}
 	}

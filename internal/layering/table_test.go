@@ -22,6 +22,7 @@ var ranks = []row{
 	{"engine/enginetest", testHelpers},
 
 	{"tensor", 0},
+	{"internal/atomicfile", 0},
 	{"internal/onnxpb", 0},
 	{"internal/par", 0},
 	{"internal/cpu", 0},
@@ -41,7 +42,6 @@ var ranks = []row{
 	{"onnx", 3},
 	{"autodiff", 3},
 	{"pass", 3},
-	{"analysis", 3},
 	{"channel", 3},
 	{"zoo", 3},
 
@@ -86,10 +86,7 @@ var external = map[string][]string{
 	"github.com/google/go-cmp":              {"..."}, // tests only, see testOnly
 	"github.com/rogpeppe/go-internal":       {"..."},
 	"github.com/santhosh-tekuri/jsonschema": {"config/..."},
-	"github.com/schollz/progressbar":        {"internal/cli/...", "train/..."},
 	"github.com/tidwall/jsonc":              {"config/..."},
-	"golang.org/x/image":                    {"data/..."},
-	"golang.org/x/sync":                     {"..."},
 	"golang.org/x/sys":                      {"internal/cpu/...", "engine/...", "internal/cli/..."},
 	"golang.org/x/term":                     {"internal/cli/..."},
 	"google.golang.org/protobuf":            {"internal/onnxpb/..."},
