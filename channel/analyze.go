@@ -94,7 +94,7 @@ func Analyze(g *ir.Graph) *Graph {
 			m.MapAxes(n, c)
 			continue
 		}
-		why := fmt.Sprintf("operator %s of %s does not say how it treats axes", n.Op.Kind(), Name(n))
+		why := fmt.Sprintf("operator %s of %s does not say how it treats axes", n.Op.Kind(), n.Label())
 		for _, v := range slices.Concat(n.In, n.Out) {
 			if v != nil {
 				c.fixAll(v, why)
@@ -106,19 +106,6 @@ func Analyze(g *ir.Graph) *Graph {
 	}
 	c.group()
 	return c
-}
-
-// Name names a node for people.
-func Name(n *ir.Node) string {
-	if n.Name != "" {
-		return n.Name
-	}
-	for _, v := range n.Out {
-		if v != nil {
-			return v.Name
-		}
-	}
-	return n.Op.Kind()
 }
 
 // number gives every entry of every axis of known length a number.

@@ -37,13 +37,16 @@ func SetupAll(g *ir.Graph, algorithms []Algorithm, t *rewrite.Trace) ([]Setup, C
 	return setups, Compose(ctrls...), nil
 }
 
-// Compose makes any number of controllers look like one. With none it is the
-// controller of an uncompressed model.
+// Compose makes any number of controllers look like one, and introduces those
+// that depend on each other (see [RemovalReader]). With none it is the controller
+// of an uncompressed model.
 func Compose(ctrls ...Controller) Controller {
 	if len(ctrls) == 1 {
 		return ctrls[0]
 	}
-	return composite(ctrls)
+	c := composite(ctrls)
+	linkRemovals(All(c))
+	return c
 }
 
 type composite []Controller

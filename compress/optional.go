@@ -81,6 +81,56 @@ func AfterStep(c Controller) {
 	}
 }
 
+// Remover is a controller that takes channels out of the model: zeros stand for
+// them in training, the exported file does not have them.
+type Remover interface {
+	// Removed returns which entries of each axis of a value are to go, nil where an
+	// axis stays whole and nil for a value that does.
+	Removed(value string) [][]bool
+}
+
+// RemovalReader is a controller that leaves out what others remove. [Compose]
+// hands it a function that asks all removers.
+type RemovalReader interface {
+	ReadRemovals(removed func(value string) [][]bool)
+}
+
+// linkRemovals introduces readers to removers.
+func linkRemovals(all []Controller) {
+	var removers []Remover
+	for _, x := range all {
+		if r, ok := x.(Remover); ok {
+			removers = append(removers, r)
+		}
+	}
+	if len(removers) == 0 {
+		return
+	}
+	removed := func(value string) [][]bool {
+		var union [][]bool
+		for _, r := range removers {
+			for a, gone := range r.Removed(value) {
+				for len(union) <= a {
+					union = append(union, nil)
+				}
+				if union[a] == nil {
+					union[a] = slices.Clone(gone)
+					continue
+				}
+				for i, g := range gone {
+					union[a][i] = union[a][i] || g
+				}
+			}
+		}
+		return union
+	}
+	for _, x := range all {
+		if r, ok := x.(RemovalReader); ok {
+			r.ReadRemovals(removed)
+		}
+	}
+}
+
 // Scheduled is a controller that knows when its schedule ends.
 type Scheduled interface {
 	// EpochsNeeded is the number of epochs after which training has begun one at the

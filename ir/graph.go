@@ -1,6 +1,7 @@
 package ir
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strconv"
@@ -59,6 +60,23 @@ func (v *Value) Uses() []Use { return v.uses }
 
 // IsStored reports whether the value carries data of its own.
 func (v *Value) IsStored() bool { return v.Data != nil }
+
+// FromStored reports whether the value depends on stored values only; an omitted
+// one does.
+func (v *Value) FromStored() bool {
+	if v == nil || v.IsStored() {
+		return true
+	}
+	if v.Def == nil {
+		return false
+	}
+	for _, in := range v.Def.In {
+		if !in.FromStored() {
+			return false
+		}
+	}
+	return true
+}
 
 // ConstInts returns the elements of a value that is known before the graph
 // runs: stored integer constants, or inferred content without symbols.
@@ -132,6 +150,20 @@ func (n *Node) Output(i int) *Value {
 	}
 	return nil
 }
+
+// ResultName is the name of the first result that somebody asked for, which no
+// other node has; empty if there is none.
+func (n *Node) ResultName() string {
+	for _, v := range n.Out {
+		if v != nil {
+			return v.Name
+		}
+	}
+	return ""
+}
+
+// Label names the node for people: by its name, else by its first result.
+func (n *Node) Label() string { return cmp.Or(n.Name, n.ResultName(), n.Op.Kind()) }
 
 // Assign is a state update at the end of a run: Dst takes the elements of Src.
 type Assign struct{ Dst, Src *Value }

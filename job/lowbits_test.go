@@ -17,8 +17,9 @@ import (
 
 // sectionOf is the small configuration with another compression section.
 func sectionOf(section string, epochs string) string {
-	i, j := strings.Index(small, `"compression"`), strings.LastIndex(small, "}")
-	return strings.Replace(small[:i]+`"compression": `+section+small[j:], `"epochs": 2`, `"epochs": `+epochs, 1)
+	before, _, _ := strings.Cut(small, `"compression"`)
+	j := strings.LastIndex(small, "}")
+	return strings.Replace(before+`"compression": `+section+small[j:], `"epochs": 2`, `"epochs": `+epochs, 1)
 }
 
 const (

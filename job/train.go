@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-nncf/nncf"
@@ -359,11 +360,11 @@ func (r *run) endEpoch(ctx context.Context) error {
 
 // levels tells how far the algorithms have come.
 func levels(list []compress.Progress) string {
-	s := ""
+	var s strings.Builder
 	for _, p := range list {
-		s += fmt.Sprintf("; %s %.1f %% of %.1f %%", p.Algorithm, 100*p.Reached, 100*p.Target)
+		fmt.Fprintf(&s, "; %s %.1f %% of %.1f %%", p.Algorithm, 100*p.Reached, 100*p.Target)
 	}
-	return s
+	return s.String()
 }
 
 // saveEvery saves within an epoch, as often as the configuration says.

@@ -128,23 +128,10 @@ const axisSummed = "a product of two computed values sums over it"
 // fixSums keeps the entries that a product sums over unless one factor is made
 // of stored values: zeros there keep lost entries out of the sum.
 func fixSums(m ir.AxisMap, v *ir.Value, a int, w *ir.Value, b int) {
-	if !fromStored(v) && !fromStored(w) {
+	if !v.FromStored() && !w.FromStored() {
 		m.Fix(v, a, axisSummed)
 		m.Fix(w, b, axisSummed)
 	}
-}
-
-// fromStored reports whether v depends on stored values only.
-func fromStored(v *ir.Value) bool {
-	if v.Def == nil {
-		return v.IsStored()
-	}
-	for _, in := range v.Def.In {
-		if in != nil && !fromStored(in) {
-			return false
-		}
-	}
-	return true
 }
 
 // groupAxes is the axis map of convolutions. out and in are the channel axes of

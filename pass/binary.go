@@ -89,7 +89,7 @@ func BinaryToFakeQuantize(g *ir.Graph, t *rewrite.Trace) error {
 				lo, hi := c("weight_low", low, len(low), 1, 1, 1), c("weight_high", high, len(high), 1, 1, 1)
 				w = p.B.Op(op.FakeQuantize{Levels: 2}, b.name+"/weight", w, lo, hi, lo, hi)
 			} else {
-				p.Note("%s: weights stay float: OpenVINO runs %d input channels wrongly on bits, multiples of %d right", nodeName(b.conv), in, openvinoBits)
+				p.Note("%s: weights stay float: OpenVINO runs %d input channels wrongly on bits, multiples of %d right", b.conv.Label(), in, openvinoBits)
 			}
 		}
 		take(p, b.result, p.B.Op(b.conv.Op, b.conv.Name, u, w))
@@ -159,7 +159,7 @@ func readBinary(g *ir.Graph, n *ir.Node) (*binary, error) {
 	}
 	b := &binary{name: use.Node.Out[0].Name, conv: conv, x: a.In[0], weight: k.In[0], result: use.Node.Out[0], actOff: act.Off, weightOff: weight.Off}
 	stored := func(v *ir.Value) (*tensor.Tensor, error) {
-		t, ok := storedTensor(v)
+		t, ok := StoredTensor(v)
 		if !ok || t.DType() != tensor.Float32 {
 			return nil, fmt.Errorf("%q is computed from the model's input, want a stored tensor", v.Name)
 		}
@@ -190,7 +190,7 @@ func foldBias(p *rewrite.Patch, v *ir.Value) {
 	}
 	bias := u.Node.In[1-u.Port]
 	if n, _, ok := producer[op.Unsqueeze](bias); ok {
-		if t, ok := storedTensor(bias); ok {
+		if t, ok := StoredTensor(bias); ok {
 			p.SetInput(u.Node, 1-u.Port, replacement(p, n.In[0], ir.Constant, n.In[0].Name, t))
 		}
 	}

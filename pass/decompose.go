@@ -55,12 +55,12 @@ type arithmetic struct {
 }
 
 func (a arithmetic) op(o ir.Op, name string, in ...*ir.Value) *ir.Value {
-	return a.p.B.Op(o, nodeName(a.n)+"/"+name, in...)
+	return a.p.B.Op(o, a.n.Label()+"/"+name, in...)
 }
 
 // num is a scalar constant of the input's element type.
 func (a arithmetic) num(v float64) *ir.Value {
-	name := nodeName(a.n) + "/c"
+	name := a.n.Label() + "/c"
 	if a.x[0].Type.DType == tensor.Float64 {
 		return a.p.B.Const(name, tensor.Scalar(v))
 	}
@@ -105,7 +105,7 @@ func (a arithmetic) layerNorm(o op.LayerNormalization) *ir.Value {
 	for i := axis; i < rank; i++ {
 		axes = append(axes, i)
 	}
-	list := a.p.B.ConstInts(nodeName(a.n)+"/axes", axes...)
+	list := a.p.B.ConstInts(a.n.Label()+"/axes", axes...)
 	mean := op.ReduceMean{}
 	mean.KeepDims = true
 	d := a.op(op.Sub{}, "center", x, a.op(mean, "mean", x, list))

@@ -224,7 +224,7 @@ func foldExpand(p *rewrite.Patch, n *ir.Node) bool {
 		all, err := ir.BroadcastDims(dims...)
 		if err == nil && slices.EqualFunc(all, u.Node.Out[0].Type.Dims, ir.Dim.Equal) {
 			p.SetInput(u.Node, u.Port, x)
-			p.Note("%s broadcasts %s by itself", nodeName(u.Node), x.Name)
+			p.Note("%s broadcasts %s by itself", u.Node.Label(), x.Name)
 			done = true
 		}
 	}

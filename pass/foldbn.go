@@ -41,7 +41,7 @@ func FoldBatchNorm(g *ir.Graph, t *rewrite.Trace) error {
 			return n.Wrap("fold", err)
 		}
 		if why != "" {
-			p.Note("%s stays: %s", nodeName(n), why)
+			p.Note("%s stays: %s", n.Label(), why)
 		}
 	}
 	return p.Commit()
@@ -78,7 +78,7 @@ func foldBatchNorm(p *rewrite.Patch, n *ir.Node, bn op.BatchNormalization) (why 
 	if _, ok := onlyUse(p.Graph(), n.In[0]); !ok {
 		return fmt.Sprintf("%s is used elsewhere too", n.In[0].Name), nil
 	}
-	if !fromStored(layer.In[1]) {
+	if !layer.In[1].FromStored() {
 		return fmt.Sprintf("the weight %s is not stored", layer.In[1].Name), nil
 	}
 	channels, ok := outChannels(layer)
@@ -87,7 +87,7 @@ func foldBatchNorm(p *rewrite.Patch, n *ir.Node, bn op.BatchNormalization) (why 
 	}
 	var v [4][]float32 // scale, bias, mean, var
 	for i := range v {
-		t, ok := storedTensor(n.In[1+i])
+		t, ok := StoredTensor(n.In[1+i])
 		if !ok || t.DType() != tensor.Float32 {
 			return fmt.Sprintf("%s is not a stored float32 tensor", n.In[1+i].Name), nil
 		}
@@ -97,7 +97,7 @@ func foldBatchNorm(p *rewrite.Patch, n *ir.Node, bn op.BatchNormalization) (why 
 	bias := make([]float32, channels)
 	var old []float32
 	if b := layer.Input(2); b != nil {
-		t, ok := storedTensor(b)
+		t, ok := StoredTensor(b)
 		if ok {
 			old, ok = rowVector(t, channels)
 		}
@@ -133,7 +133,7 @@ func foldBatchNorm(p *rewrite.Patch, n *ir.Node, bn op.BatchNormalization) (why 
 	case op.MatMul:
 		o = op.Gemm{}
 	}
-	name := nodeName(layer) + "/bias"
+	name := layer.Label() + "/bias"
 	b := replacement(p, layer.Input(2), n.In[2].Kind, name, tensor.From(bias, channels))
 	take(p, n.Out[0], p.B.Op(o, layer.Name, layer.In[0], w, b))
 	return "", p.B.Err()
@@ -185,7 +185,7 @@ func (f *folding) weight() (w *ir.Value, why string, err error) {
 			return nil, "its weight is stored quantized", nil
 		}
 	}
-	t, ok := storedTensor(v)
+	t, ok := StoredTensor(v)
 	if !ok || t.DType() != tensor.Float32 {
 		return nil, fmt.Sprintf("the weight %s cannot be computed", v.Name), nil
 	}
@@ -292,7 +292,7 @@ func (f *folding) quantized(n *ir.Node) (w *ir.Value, why string, err error) {
 		data.F32()[i] = float32(k) * a.step()
 	}
 	if moved > 0 {
-		f.p.Note("%s: %d weights move by a step, their mirrored points do not exist", nodeName(f.layer), moved)
+		f.p.Note("%s: %d weights move by a step, their mirrored points do not exist", f.layer.Label(), moved)
 	}
 	return w, "", nil
 }
@@ -321,7 +321,7 @@ func (f *folding) mirrored(o ir.Op) (_ ir.Op, reach float64) {
 
 // fileQuantized folds into OpenVINO's operator: constant and bounds alike.
 func (f *folding) fileQuantized(n *ir.Node) (w *ir.Value, why string, err error) {
-	x, ok := storedTensor(n.In[0])
+	x, ok := StoredTensor(n.In[0])
 	if !ok || x.DType() != tensor.Float32 {
 		return nil, fmt.Sprintf("the weight %s cannot be computed", n.In[0].Name), nil
 	}
@@ -331,10 +331,10 @@ func (f *folding) fileQuantized(n *ir.Node) (w *ir.Value, why string, err error)
 	channels := len(f.gain)
 	var bounds [4][]float32
 	for i := range bounds {
-		if !fromStored(n.In[1+i]) {
+		if !n.In[1+i].FromStored() {
 			return nil, fmt.Sprintf("the bound %s is not stored", n.In[1+i].Name), nil
 		}
-		t, ok := storedTensor(n.In[1+i])
+		t, ok := StoredTensor(n.In[1+i])
 		if ok {
 			bounds[i], ok = perChannel(&ir.Value{Type: ir.TypeOf(t), Data: t}, ir.TypeOf(x), f.axis, channels)
 		}
@@ -342,7 +342,7 @@ func (f *folding) fileQuantized(n *ir.Node) (w *ir.Value, why string, err error)
 			return nil, fmt.Sprintf("the bound %s is not one value per output channel", n.In[1+i].Name), nil
 		}
 	}
-	if y, ok := storedTensor(n.Out[0]); ok && slices.Equal(bounds[0], bounds[2]) && slices.Equal(bounds[1], bounds[3]) {
+	if y, ok := StoredTensor(n.Out[0]); ok && slices.Equal(bounds[0], bounds[2]) && slices.Equal(bounds[1], bounds[3]) {
 		x = y // what is rounded already rounds to itself, also with other bounds
 	}
 	levels := float64(n.Op.(op.FakeQuantize).Levels - 1)

@@ -172,7 +172,7 @@ func fuseFactors(p *rewrite.Patch, n *ir.Node) bool {
 	}
 	if changed {
 		p.SetOp(n, o)
-		p.Note("%s", nodeName(n))
+		p.Note("%s", n.Label())
 	}
 	return changed
 }

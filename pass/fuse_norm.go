@@ -120,12 +120,12 @@ func layerNorm(p *rewrite.Patch, n *ir.Node, d deviation, eps float32) bool {
 		for i := range one.F32() {
 			one.F32()[i] = 1
 		}
-		scale = p.B.Const(nodeName(n)+"/scale", one)
+		scale = p.B.Const(n.Label()+"/scale", one)
 	}
 	in := []*ir.Value{d.x, scale}
 	if bias != nil {
 		in = append(in, bias)
 	}
-	take(p, last, p.B.Op(op.LayerNormalization{Axis: d.axis - d.x.Type.Rank(), Epsilon: eps}, nodeName(last.Def), in...))
+	take(p, last, p.B.Op(op.LayerNormalization{Axis: d.axis - d.x.Type.Rank(), Epsilon: eps}, last.Def.Label(), in...))
 	return true
 }

@@ -24,14 +24,14 @@ func InferenceMode(g *ir.Graph, t *rewrite.Trace) error {
 				continue
 			}
 			if extraUsed(g, n) {
-				p.Note("%s stays: its batch statistics are used", nodeName(n))
+				p.Note("%s stays: its batch statistics are used", n.Label())
 				continue
 			}
 			o.Training = false
 			take(p, n.Out[0], p.B.Op(o, n.Name, n.In...))
 		case op.Dropout:
 			if extraUsed(g, n) {
-				p.Note("%s stays: its mask is used", nodeName(n))
+				p.Note("%s stays: its mask is used", n.Label())
 				continue
 			}
 			bypass(p, n.Out[0], n.In[0])
@@ -93,7 +93,7 @@ func affineToBatchNorm(p *rewrite.Patch, n *ir.Node) bool {
 			}
 		}
 	}
-	name := nodeName(n)
+	name := n.Label()
 	vector := func(suffix string, v []float32) *ir.Value {
 		return p.B.Const(name+"/"+suffix, tensor.From(v, channels))
 	}

@@ -1,6 +1,8 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/rewrite"
@@ -50,10 +52,8 @@ func onlyMatrices(g *ir.Graph, v *ir.Value) bool {
 			return false
 		}
 	}
-	for _, o := range g.Outputs {
-		if o == v {
-			return false
-		}
+	if slices.Contains(g.Outputs, v) {
+		return false
 	}
 	return len(v.Uses()) > 0
 }

@@ -83,11 +83,11 @@ func activationPair(p *rewrite.Patch, n *ir.Node) error {
 	}
 	x, y, scale := n.In[0], n.Out[0], grid.step()
 	if off := math.Abs(float64(-grid.low*grid.s) - float64(grid.zero)); off > 0.01 {
-		p.Note("%s: 0 lies %.2f steps off the grid, which rounds other values than QuantizeLinear does", nodeName(n), off)
+		p.Note("%s: 0 lies %.2f steps off the grid, which rounds other values than QuantizeLinear does", n.Label(), off)
 	}
 	if top := float32(grid.max()) * scale; grid.n < full && !boundedBy(x, top) {
 		x = p.B.Op(op.Clip{}, n.Name+"/clip", x, nil, p.B.ConstF32(y.Name+"/high", top))
-		p.Note("%s: %d points need a Clip, which runtimes do not fuse", nodeName(n), grid.n+1)
+		p.Note("%s: %d points need a Clip, which runtimes do not fuse", n.Label(), grid.n+1)
 	}
 	s := p.B.ConstF32(y.Name+"/scale", scale)
 	zero := point(grid.zero, full > 255)
@@ -96,7 +96,7 @@ func activationPair(p *rewrite.Patch, n *ir.Node) error {
 	}
 	z := p.B.Const(y.Name+"/zero_point", zero)
 	if full > 255 {
-		p.Note("%s: %d points need 16 bits, which runtimes compute in float", nodeName(n), grid.n+1)
+		p.Note("%s: %d points need 16 bits, which runtimes compute in float", n.Label(), grid.n+1)
 	}
 	take(p, y, pair(p, n.Name, y.Name, x, s, z))
 	return nil
@@ -120,7 +120,7 @@ func firstFactors(g *ir.Graph, v *ir.Value) bool {
 	}
 	for _, u := range v.Uses() {
 		if _, ok := u.Node.Op.(op.MatMul); ok {
-			if u.Port != 0 || fromStored(u.Node.In[1]) {
+			if u.Port != 0 || u.Node.In[1].FromStored() {
 				return false
 			}
 			continue
@@ -358,7 +358,7 @@ func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
 		}
 		bias := make([]float32, channels)
 		if b := n.Input(2); b != nil {
-			t, ok := storedTensor(b)
+			t, ok := StoredTensor(b)
 			if !ok {
 				continue // not an initializer: runtimes leave it alone
 			}
@@ -379,7 +379,7 @@ func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
 			}
 		}
 		if n.Input(2) == nil {
-			b := p.B.Const(nodeName(n)+"/bias", tensor.From(bias, channels))
+			b := p.B.Const(n.Label()+"/bias", tensor.From(bias, channels))
 			m := p.B.Op(n.Op, n.Name, n.In[0], n.In[1], b)
 			if p.B.Err() != nil {
 				break
@@ -388,7 +388,7 @@ func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
 			c.node = m.Def
 		}
 		integerBias(p, c, steps)
-		p.Note("%s stays float", nodeName(n))
+		p.Note("%s stays float", n.Label())
 	}
 	return p.Commit()
 }

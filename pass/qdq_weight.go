@@ -79,7 +79,7 @@ func integerConsumers(w *ir.Value) []consumer {
 		}
 		c.scale = scale
 		if b := u.Node.Input(2); b != nil {
-			t, ok := storedTensor(b)
+			t, ok := StoredTensor(b)
 			if !ok {
 				continue
 			}
@@ -124,7 +124,7 @@ func weightIntegers(p *rewrite.Patch, n *ir.Node) error {
 		return err
 	}
 	if k.DType() != tensor.Int8 {
-		p.Note("%s: the weight needs %v, which runtimes run slowly or in float", nodeName(n), k.DType())
+		p.Note("%s: the weight needs %v, which runtimes run slowly or in float", n.Label(), k.DType())
 	}
 	source := weightSource(n.In[0])
 	y := n.Out[0]
@@ -201,7 +201,7 @@ func widen(p *rewrite.Patch, q *quantizer, points []int, shape tensor.Shape, ste
 			}
 		}
 		if moved > 0 {
-			p.Note("%s: the scale of %d channels grows so that their biases fit 32 bits", nodeName(c.node), moved)
+			p.Note("%s: the scale of %d channels grows so that their biases fit 32 bits", c.node.Label(), moved)
 		}
 		q, steps = wide, next
 	}

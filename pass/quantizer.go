@@ -60,7 +60,7 @@ func isQuantizer(n *ir.Node) bool {
 // must be stored.
 func readQuantizer(n *ir.Node) (*quantizer, error) {
 	size := func(v *ir.Value, log bool) ([]float32, error) {
-		t, ok := storedTensor(v)
+		t, ok := StoredTensor(v)
 		if !ok || t.DType() != tensor.Float32 {
 			return nil, fmt.Errorf("parameter %q is computed from the model's input, want a stored tensor", v.Name)
 		}
@@ -92,7 +92,7 @@ func readQuantizer(n *ir.Node) (*quantizer, error) {
 			q.grids = append(q.grids, newGrid(low, s-low, levels-1))
 		}
 	case op.FakeQuantizeAsymmetric:
-		low, ok := storedTensor(n.In[1])
+		low, ok := StoredTensor(n.In[1])
 		if !ok || low.DType() != tensor.Float32 {
 			return nil, fmt.Errorf("parameter %q is computed from the model's input, want a stored tensor", n.In[1].Name)
 		}
@@ -127,7 +127,7 @@ func (q *quantizer) channel(s tensor.Shape) func(i int) int {
 
 // points quantizes stored data and returns the points, counted from zero.
 func (q *quantizer) points() (points []int, shape tensor.Shape, err error) {
-	y, ok := storedTensor(q.node.Out[0])
+	y, ok := StoredTensor(q.node.Out[0])
 	if !ok {
 		return nil, nil, fmt.Errorf("%q is computed from the model's input, want stored weights", q.node.In[0].Name)
 	}
@@ -144,30 +144,15 @@ func (q *quantizer) points() (points []int, shape tensor.Shape, err error) {
 
 // onWeights reports whether the quantizer's input is stored, or computed from
 // stored tensors alone (masks, for example).
-func onWeights(n *ir.Node) bool { return fromStored(n.In[0]) }
+func onWeights(n *ir.Node) bool { return n.In[0].FromStored() }
 
-func fromStored(v *ir.Value) bool {
-	if v == nil || v.IsStored() {
-		return true
-	}
-	if v.Def == nil {
-		return false
-	}
-	for _, in := range v.Def.In {
-		if !fromStored(in) {
-			return false
-		}
-	}
-	return true
-}
-
-// storedTensor returns the elements of a value that is stored or computed from
-// stored tensors alone.
-func storedTensor(v *ir.Value) (*tensor.Tensor, bool) {
+// StoredTensor returns the elements of a value that is stored, or computed from
+// stored tensors alone, as masked and quantized weights are.
+func StoredTensor(v *ir.Value) (*tensor.Tensor, bool) {
 	if v.IsStored() {
 		return v.Data, true
 	}
-	if v.Def == nil || !fromStored(v) {
+	if v.Def == nil || !v.FromStored() {
 		return nil, false
 	}
 	e, ok := v.Def.Op.(ir.Evaluator)
@@ -179,7 +164,7 @@ func storedTensor(v *ir.Value) (*tensor.Tensor, bool) {
 		if w == nil {
 			continue
 		}
-		if in[i], ok = storedTensor(w); !ok {
+		if in[i], ok = StoredTensor(w); !ok {
 			return nil, false
 		}
 	}
@@ -214,7 +199,3 @@ func replacement(p *rewrite.Patch, old *ir.Value, kind ir.ValueKind, name string
 	}
 	return g.AddStored(kind, name, t)
 }
-
-// StoredTensor returns the elements of a value that is stored, or computed from
-// stored tensors alone, as masked and quantized weights are.
-func StoredTensor(v *ir.Value) (*tensor.Tensor, bool) { return storedTensor(v) }

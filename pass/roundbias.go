@@ -71,7 +71,7 @@ func roundBias(p *rewrite.Patch, file *ir.Graph, n *ir.Node) {
 		target, factor = bn.In[2], 1
 	}
 	if target == nil || !target.IsStored() || len(target.Uses()) != 1 || target.Data.DType() != tensor.Float32 || target.Data.Len() != len(bias) || factor == 0 {
-		p.Note("%s: the bias stays, it is shared or computed", nodeName(n))
+		p.Note("%s: the bias stays, it is shared or computed", n.Label())
 		return
 	}
 	moved := false
@@ -105,7 +105,7 @@ func affine(bn, layer *ir.Node, factor float64) (gain, shift []float64, ok bool)
 	o := bn.Op.(op.BatchNormalization)
 	var v [4][]float32 // scale, bias, mean, var
 	for i := range v {
-		t, ok := storedTensor(bn.In[1+i])
+		t, ok := StoredTensor(bn.In[1+i])
 		if !ok || t.DType() != tensor.Float32 {
 			return nil, nil, false
 		}
@@ -114,7 +114,7 @@ func affine(bn, layer *ir.Node, factor float64) (gain, shift []float64, ok bool)
 	gain, shift = make([]float64, len(v[0])), make([]float64, len(v[0]))
 	var old []float32
 	if b := layer.Input(2); b != nil {
-		t, ok := storedTensor(b)
+		t, ok := StoredTensor(b)
 		if ok {
 			old, ok = rowVector(t, len(gain))
 		}

@@ -62,10 +62,10 @@ func MarkTrainable(g *ir.Graph, t *rewrite.Trace) error {
 		for _, u := range v.Uses() {
 			switch {
 			case slices.Contains(statisticPorts(u.Node), u.Port):
-				state = nodeName(u.Node)
+				state = u.Node.Label()
 			case onBits(u.Node) && u.Port == 1: // signs, see BinaryToONNX
 			case slices.Contains(trainedPorts(u.Node), u.Port), scalesChannels(v, u, after, before):
-				param = nodeName(u.Node)
+				param = u.Node.Label()
 			}
 		}
 		switch {

@@ -40,7 +40,7 @@ func unshare(g *ir.Graph, t *rewrite.Trace) error {
 				w := v
 				if k > 0 {
 					w = p.B.Const(v.Name, v.Data.Clone())
-					p.Note("%s of %s is %s", v.Name, nodeName(u.Node), w.Name)
+					p.Note("%s of %s is %s", v.Name, u.Node.Label(), w.Name)
 				}
 				owners, copies = append(owners, u), append(copies, w)
 			}
@@ -93,11 +93,4 @@ func filled(v *ir.Value) bool {
 		}
 	}
 	return true
-}
-
-func nodeName(n *ir.Node) string {
-	if n.Name == "" && n.Output(0) != nil {
-		return n.Out[0].Name
-	}
-	return n.Name
 }

@@ -191,7 +191,7 @@ func (c *Controller) State() (json.RawMessage, error) {
 // LoadState implements [compress.Controller].
 func (c *Controller) LoadState(raw json.RawMessage) error {
 	var s state
-	if err := strict(raw, &s); err != nil {
+	if err := compress.DecodeStrict(raw, &s); err != nil {
 		return fmt.Errorf("binarization state: %w", err)
 	}
 	if s.Epoch < -1 {

@@ -1,7 +1,6 @@
 package binarization
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,7 +72,7 @@ func (a Algorithm) Setup(g *ir.Graph) (compress.Setup, error) {
 		if port < 0 {
 			continue
 		}
-		l := Layer{Value: n.Out[0].Name, Node: nodeName(n), Kind: n.Op.Kind(), Weight: source(n.In[port]), MACs: macs[n.Out[0].Name]}
+		l := Layer{Value: n.Out[0].Name, Node: n.Label(), Kind: n.Op.Kind(), Weight: source(n.In[port]), MACs: macs[n.Out[0].Name]}
 		why := unfit(n)
 		switch {
 		case why != "":
@@ -118,7 +117,7 @@ func unfit(n *ir.Node) string {
 		return fmt.Sprintf("its input is %v, only 2-D convolutions are binarized", x.Type)
 	case x.Type.DType != tensor.Float32:
 		return fmt.Sprintf("its elements are %v, want float32", x.Type.DType)
-	case !fromStored(w):
+	case !w.FromStored():
 		return "its weight is computed from the model's input"
 	}
 	if _, known := x.Type.Dims[1].Known(); !known {
@@ -130,32 +129,12 @@ func unfit(n *ir.Node) string {
 	return ""
 }
 
-// fromStored reports whether v depends on stored values only.
-func fromStored(v *ir.Value) bool {
-	if v.Def == nil {
-		return v.IsStored()
-	}
-	for _, in := range v.Def.In {
-		if in != nil && !fromStored(in) {
-			return false
-		}
-	}
-	return true
-}
-
 // source is the name of the stored tensor that a weight is, or is computed from.
 func source(v *ir.Value) string {
 	for v.Def != nil && len(v.Def.In) > 0 && v.Def.In[0] != nil {
 		v = v.Def.In[0]
 	}
 	return v.Name
-}
-
-func nodeName(n *ir.Node) string {
-	if n.Name != "" {
-		return n.Name
-	}
-	return n.Out[0].Name
 }
 
 // costs returns the multiply-accumulates of each result for one sample; it is
@@ -199,7 +178,7 @@ func static(v *ir.Value) bool {
 // Restore decodes a setup that was marshalled.
 func Restore(raw json.RawMessage) (compress.Setup, error) {
 	s := &Setup{}
-	if err := strict(raw, s); err != nil {
+	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("binarization setup: %w", err)
 	}
 	if s.Mode != XNOR && s.Mode != DoReFa {
@@ -209,13 +188,6 @@ func Restore(raw json.RawMessage) (compress.Setup, error) {
 		return nil, fmt.Errorf("binarization setup: %w", err)
 	}
 	return s, nil
-}
-
-// strict decodes JSON whose keys are all known.
-func strict(raw json.RawMessage, v any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
 }
 
 // Apply implements [compress.Setup]. Trained parameters are named after the

@@ -14,8 +14,6 @@ import (
 	"github.com/go-nncf/nncf/zoo"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func net(t testing.TB, depth ...string) *ir.Graph {
 	t.Helper()
 	name := "resnet8_cifar"
@@ -119,7 +117,7 @@ func TestLoss(t *testing.T) {
 		}
 		return p
 	}
-	plain, with, s, te := losses(t, distillation.Options{Type: "softmax", Temperature: ptr(temperature), Scale: ptr(scale)}, disturb)
+	plain, with, s, te := losses(t, distillation.Options{Type: "softmax", Temperature: new(temperature), Scale: new(scale)}, disturb)
 	want, mse := 0.0, 0.0
 	for n := range 16 {
 		p, q := softmax(te[n*10:][:10]), softmax(s[n*10:][:10])
@@ -141,7 +139,7 @@ func TestLoss(t *testing.T) {
 		t.Errorf("mse: got %g, want %g", got, mse)
 	}
 	// Chosen layers count when they differ, and only then.
-	layers := distillation.Options{Type: "mse", Scale: ptr(0.0), Layers: []string{"{re}conv1"}}
+	layers := distillation.Options{Type: "mse", Scale: new(0.0), Layers: []string{"{re}conv1"}}
 	if plain, with, _, _ := losses(t, layers, disturb); with-plain < 1e-4 {
 		t.Errorf("layers: got %g", with-plain)
 	}
@@ -190,7 +188,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	for _, o := range []distillation.Options{{}, {Type: "kl"}, {Type: "mse", Temperature: ptr(2.0)}, {Type: "softmax", Temperature: ptr(0.0)}, {Type: "softmax", Scale: ptr(-1.0)}} {
+	for _, o := range []distillation.Options{{}, {Type: "kl"}, {Type: "mse", Temperature: new(2.0)}, {Type: "softmax", Temperature: new(0.0)}, {Type: "softmax", Scale: new(-1.0)}} {
 		if o.Validate() == nil {
 			t.Errorf("%+v: got no error", o)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Choice is one bit width of a layer.
@@ -67,14 +68,14 @@ func (p *Problem) Check() error {
 }
 
 func (p *Problem) names(group []int) string {
-	s := ""
+	var s strings.Builder
 	for i, k := range group {
 		if i > 0 {
-			s += ", "
+			s.WriteString(", ")
 		}
-		s += p.Layers[k].Name
+		s.WriteString(p.Layers[k].Name)
 	}
-	return s
+	return s.String()
 }
 
 // at returns the choice of a layer with the given bits.

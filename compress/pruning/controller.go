@@ -30,6 +30,7 @@ type Controller struct {
 var (
 	_ compress.Leveled      = (*Controller)(nil)
 	_ compress.AfterStepper = (*Controller)(nil)
+	_ compress.Remover      = (*Controller)(nil)
 )
 
 // pruned is a cluster in a graph.
@@ -354,11 +355,19 @@ func (c *Controller) LoadState(raw json.RawMessage) error {
 	if len(s.Pruned) != len(c.clusters) {
 		return fmt.Errorf("pruning state: got %d clusters, want %d", len(s.Pruned), len(c.clusters))
 	}
+	if n := len(s.Coefficients); n > 0 && n != len(c.clusters) {
+		return fmt.Errorf("pruning state: got ranking coefficients of %d clusters, want %d", n, len(c.clusters))
+	}
 	for i, k := range c.clusters {
 		for _, ch := range s.Pruned[i] {
 			if ch < 0 || ch >= k.Channels {
 				return fmt.Errorf("pruning state: cluster %d: got channel %d of %d", i, ch, k.Channels)
 			}
+		}
+	}
+	for i, k := range c.clusters {
+		clear(k.gone)
+		for _, ch := range s.Pruned[i] {
 			k.gone[ch] = true
 		}
 	}
@@ -381,6 +390,37 @@ func (k *pruned) channels(gone bool) []int {
 		}
 	}
 	return out
+}
+
+// Removed implements [compress.Remover].
+func (c *Controller) Removed(value string) [][]bool {
+	if c.state.Shrunk || c.setup.Options.Params.Removal == Never {
+		return nil
+	}
+	var axes [][]bool
+	for _, k := range c.clusters {
+		for _, s := range k.group.Spans {
+			if s.Value.Name != value {
+				continue
+			}
+			for ch, gone := range k.gone {
+				if !gone {
+					continue
+				}
+				if axes == nil {
+					axes = make([][]bool, s.Value.Type.Rank())
+				}
+				if axes[s.Axis] == nil {
+					n, _ := s.Value.Type.Dims[s.Axis].Known()
+					axes[s.Axis] = make([]bool, n)
+				}
+				for _, e := range s.Of(ch) {
+					axes[s.Axis][e] = true
+				}
+			}
+		}
+	}
+	return axes
 }
 
 // choices are the pruned channels for package channel.

@@ -78,7 +78,7 @@ func newCosts(g *ir.Graph, groups []*channel.Group) (*costs, error) {
 		if !ok {
 			continue
 		}
-		l := layerCost{node: channel.Name(n), filters: -1}
+		l := layerCost{node: n.Label(), filters: -1}
 		for _, v := range append(append([]*ir.Value(nil), n.In...), n.Out...) {
 			if v != nil {
 				if _, ok := v.Type.Shape(); !ok {

@@ -151,7 +151,7 @@ func global(list []ranked, done func(kept []int, removed int) bool) ([]int, bool
 	return kept, true
 }
 
-// target is a quantity of [Cost] that a level is of.
+// quantity is what of a [Cost] a level is a share of.
 type quantity struct {
 	name string
 	of   func(Cost) int64

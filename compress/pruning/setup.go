@@ -137,7 +137,7 @@ func newCluster(id, channels int, filters []channel.Span) *Cluster {
 	for _, f := range filters {
 		m := Member{Weight: f.Value.Name, Axis: f.Axis, Width: f.Width}
 		if n := layer(f); n != nil {
-			m.Node = channel.Name(n)
+			m.Node = n.Label()
 			names = append(names, m.Node)
 		}
 		if !inOrder(f) {
@@ -188,7 +188,7 @@ func (a Algorithm) excluded(grp *channel.Group, filters []channel.Span, l layers
 		}
 		for _, u := range f.Value.Uses() {
 			n := u.Node
-			name := channel.Name(n)
+			name := n.Label()
 			switch {
 			case !a.Options.Considered(n):
 				return name + " is in an ignored scope, or not in a target scope"

@@ -7,6 +7,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -81,8 +82,8 @@ func fastBias(ctx context.Context, r compress.Runner, float, quantized *ir.Graph
 
 // difference returns the quantized layer's weight minus the float one's.
 func difference(q, l layer) (*tensor.Tensor, error) {
-	a, ok1 := storedTensor(q.weight())
-	b, ok2 := storedTensor(l.weight())
+	a, ok1 := pass.StoredTensor(q.weight())
+	b, ok2 := pass.StoredTensor(l.weight())
 	if !ok1 || !ok2 || !a.Shape().Equal(b.Shape()) {
 		return nil, fmt.Errorf("%s: the weight cannot be computed", l.label())
 	}

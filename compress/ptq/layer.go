@@ -2,9 +2,11 @@ package ptq
 
 import (
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/tensor"
 )
 
@@ -64,7 +66,7 @@ func layerOf(n *ir.Node) (l layer, ok bool) {
 	default:
 		return l, false
 	}
-	if !fromStored(l.weight()) || fromStored(l.input()) || l.weight().Type.DType != tensor.Float32 {
+	if !l.weight().FromStored() || l.input().FromStored() || l.weight().Type.DType != tensor.Float32 {
 		return l, false
 	}
 	k, known := l.weight().Type.Dims[l.outAxis].Known()
@@ -95,51 +97,6 @@ func findLayer(g *ir.Graph, name string) (layer, bool) {
 	return layerOf(v.Def)
 }
 
-// fromStored reports whether v depends on stored values only.
-func fromStored(v *ir.Value) bool {
-	if v == nil || v.IsStored() {
-		return true
-	}
-	if v.Def == nil {
-		return false
-	}
-	for _, in := range v.Def.In {
-		if !fromStored(in) {
-			return false
-		}
-	}
-	return true
-}
-
-// storedTensor returns the elements of a value that depends on stored ones
-// only.
-func storedTensor(v *ir.Value) (*tensor.Tensor, bool) {
-	if v.IsStored() {
-		return v.Data, true
-	}
-	if v.Def == nil {
-		return nil, false
-	}
-	e, ok := v.Def.Op.(ir.Evaluator)
-	if !ok {
-		return nil, false
-	}
-	in := make([]*tensor.Tensor, len(v.Def.In))
-	for i, w := range v.Def.In {
-		if w == nil {
-			continue
-		}
-		if in[i], ok = storedTensor(w); !ok {
-			return nil, false
-		}
-	}
-	out, err := e.Eval(in)
-	if err != nil || v.Index >= len(out) || out[v.Index] == nil {
-		return nil, false
-	}
-	return out[v.Index], true
-}
-
 // quantizedWeight reports whether the layer's weight comes from a quantizer.
 func (l layer) quantizedWeight() bool { return isQuantizer(l.weight().Def) }
 
@@ -159,10 +116,8 @@ func onlyUse(g *ir.Graph, v *ir.Value) (ir.Use, bool) {
 	if len(v.Uses()) != 1 {
 		return ir.Use{}, false
 	}
-	for _, o := range g.Outputs {
-		if o == v {
-			return ir.Use{}, false
-		}
+	if slices.Contains(g.Outputs, v) {
+		return ir.Use{}, false
 	}
 	for _, a := range g.Assigns {
 		if a.Src == v || a.Dst == v {
@@ -201,8 +156,8 @@ func biasOf(g *ir.Graph, l layer) (bias, bool) {
 	if u, ok := onlyUse(g, l.node.Out[0]); ok {
 		switch o := u.Node.Op.(type) {
 		case op.BatchNormalization:
-			scale, ok1 := storedTensor(u.Node.In[1])
-			variance, ok2 := storedTensor(u.Node.In[4])
+			scale, ok1 := pass.StoredTensor(u.Node.In[1])
+			variance, ok2 := pass.StoredTensor(u.Node.In[4])
 			if u.Port != 0 || l.channelAxis != 1 || !ok1 || !ok2 || scale.Len() != l.channels || !fits(u.Node.In[2]) {
 				return b, false
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,10 +207,8 @@ func downstream(g *ir.Graph, v *ir.Value, result string) bool {
 			return true
 		}
 		if in != nil && in.Def != nil {
-			for _, w := range in.Def.In {
-				if w == v {
-					return true
-				}
+			if slices.Contains(in.Def.In, v) {
+				return true
 			}
 		}
 	}

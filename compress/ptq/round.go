@@ -9,6 +9,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
+	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -225,8 +226,8 @@ func (x *rounding) descend() (changed int, before, after float64) {
 	}
 	q := x.quantized.weight().Def
 	stored := q.In[0].Data
-	float, ok1 := storedTensor(x.float.weight())
-	nearest, ok2 := storedTensor(x.quantized.weight())
+	float, ok1 := pass.StoredTensor(x.float.weight())
+	nearest, ok2 := pass.StoredTensor(x.quantized.weight())
 	steps := gridSteps(q)
 	if !ok1 || !ok2 || steps == nil {
 		return 0, 0, 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
@@ -111,10 +112,8 @@ func hubs(g *ir.Graph) []*ir.Value {
 
 // escapes reports whether something other than nodes reads v.
 func escapes(g *ir.Graph, v *ir.Value) bool {
-	for _, o := range g.Outputs {
-		if o == v {
-			return true
-		}
+	if slices.Contains(g.Outputs, v) {
+		return true
 	}
 	for _, a := range g.Assigns {
 		if a.Src == v || a.Dst == v {

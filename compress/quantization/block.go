@@ -62,7 +62,7 @@ func onBits(n *ir.Node) bool {
 	case "Mul":
 		return by(n.In[0], "BinaryScale") || by(n.In[1], "BinaryScale")
 	case "Add":
-		return by(n.In[0], "Mul") && onBits(n.In[0].Def) && fromStored(n.In[1])
+		return by(n.In[0], "Mul") && onBits(n.In[0].Def) && n.In[1].FromStored()
 	}
 	return false
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
 )
 
@@ -66,7 +67,7 @@ func Devices() ([]Device, error) {
 			return nil, err
 		}
 		var d Device
-		if err := strict(b, &d); err != nil {
+		if err := compress.DecodeStrict(b, &d); err != nil {
 			return nil, fmt.Errorf("devices/%s: %w", f.Name(), err)
 		}
 		list = append(list, d)

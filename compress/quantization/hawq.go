@@ -165,7 +165,7 @@ func (s *selection) traces(ctx context.Context, r compress.Runner, cal compress.
 	for i, l := range s.layers {
 		n := l.nodes[0]
 		names[i] = l.weight.Value
-		s.report.Layers = append(s.report.Layers, LayerPrecision{Weight: names[i], Layer: nodeName(n), Operator: n.Op.Kind(),
+		s.report.Layers = append(s.report.Layers, LayerPrecision{Weight: names[i], Layer: n.Label(), Operator: n.Op.Kind(),
 			FLOPs: 2 * l.macs, Perturbation: map[int]float64{}, CostAt: map[int]float64{}})
 	}
 	if s.o.TracesFile != "" {

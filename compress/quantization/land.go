@@ -15,7 +15,7 @@ func (p *placer) land(v *ir.Value, reqs []request) {
 	delete(p.asked, v)
 	if v.Kind == ir.Input && !p.o.quantizeInputs() {
 		for _, r := range reqs {
-			p.floats = append(p.floats, Float{nodeName(r.first), r.first.Op.Kind(), fmt.Sprintf("reads model input %q, and quantize_inputs is false", v.Name)})
+			p.floats = append(p.floats, Float{r.first.Label(), r.first.Op.Kind(), fmt.Sprintf("reads model input %q, and quantize_inputs is false", v.Name)})
 		}
 		return
 	}
@@ -70,9 +70,9 @@ func (p *placer) completed(v *ir.Value, reqs []request) []request {
 			}
 		}
 	}
-	why := fmt.Sprintf("result of %s (%s), which runtimes compute on integers if all its readers get it quantized", nodeName(conv), conv.Op.Kind())
+	why := fmt.Sprintf("result of %s (%s), which runtimes compute on integers if all its readers get it quantized", conv.Label(), conv.Op.Kind())
 	stays := func(format string, args ...any) []request {
-		p.floats = append(p.floats, Float{nodeName(conv), conv.Op.Kind(), "ONNX Runtime computes it in float: " + fmt.Sprintf(format, args...)})
+		p.floats = append(p.floats, Float{conv.Label(), conv.Op.Kind(), "ONNX Runtime computes it in float: " + fmt.Sprintf(format, args...)})
 		return reqs
 	}
 	if p.output[v] && p.o.QuantizeOutputs != nil && !*p.o.QuantizeOutputs {
@@ -98,7 +98,7 @@ func (p *placer) completed(v *ir.Value, reqs []request) []request {
 			return reqs // is quantized
 		}
 		if !p.o.considered(p.o.Activations, u.Node) {
-			return stays("its reader %s is an ignored scope", nodeName(u.Node))
+			return stays("its reader %s is an ignored scope", u.Node.Label())
 		}
 		more = append(more, request{use: u, spec: s, ranges: r, first: conv, why: why})
 	}

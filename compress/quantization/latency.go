@@ -29,11 +29,11 @@ func (s *selection) latency(ctx context.Context, cal compress.Calibration, l *la
 	for _, n := range l.nodes {
 		g, err := s.single(l, n, bits, inputBits)
 		if err != nil {
-			return 0, fmt.Errorf("latency of %s: %w", nodeName(n), err)
+			return 0, fmt.Errorf("latency of %s: %w", n.Label(), err)
 		}
 		t, err := cal.Latency(ctx, g)
 		if err != nil {
-			return 0, fmt.Errorf("latency of %s at %d bits: %w", nodeName(n), bits, err)
+			return 0, fmt.Errorf("latency of %s at %d bits: %w", n.Label(), bits, err)
 		}
 		total += t
 	}
@@ -47,11 +47,11 @@ func (s *selection) single(l *layer, n *ir.Node, bits, inputBits int) (*ir.Graph
 	if err != nil {
 		return nil, err
 	}
-	orig := sp.Value(resultName(n))
+	orig := sp.Value(n.ResultName())
 	if orig == nil || orig.Def == nil {
 		return nil, errors.New("the float graph has no such layer")
 	}
-	g := ir.New(nodeName(n))
+	g := ir.New(n.Label())
 	b := ir.NewBuilder(g, Name+"-latency")
 	port := weightPort(n)
 	in := make([]*ir.Value, len(orig.Def.In))

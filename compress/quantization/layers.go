@@ -37,7 +37,7 @@ func (c *Controller) findLayers(shapes map[string][]int) ([]*layer, error) {
 				continue // rows of a table
 			}
 			l.nodes = append(l.nodes, u.Node)
-			l.macs += macs[resultName(u.Node)]
+			l.macs += macs[u.Node.ResultName()]
 			of[u.Node] = l
 		}
 		if len(l.nodes) > 0 {
@@ -100,7 +100,7 @@ func (c *Controller) macs(shapes map[string][]int) (map[string]int64, error) {
 				}
 			}
 		}
-		m[resultName(n)] = k.Cost(n).MACs / samples
+		m[n.ResultName()] = k.Cost(n).MACs / samples
 	}
 	return m, nil
 }

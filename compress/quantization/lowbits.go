@@ -48,7 +48,7 @@ func (c *Controller) lowBits(s *compress.Statistics) {
 			continue
 		}
 		ort, ov := runtimesOf(n.Op.Kind(), w, in)
-		t.Rows = append(t.Rows, []string{nodeName(n), fmt.Sprint(w), inputBitsName(in), storage(n.Op.Kind(), w), ort, ov, payoff(n.Op.Kind(), w, in)})
+		t.Rows = append(t.Rows, []string{n.Label(), fmt.Sprint(w), inputBitsName(in), storage(n.Op.Kind(), w), ort, ov, payoff(n.Op.Kind(), w, in)})
 	}
 	if known && cost > 0 {
 		s.Numbers = append(s.Numbers, compress.Number{Name: ComplexityRatio, Value: base / cost})

@@ -34,7 +34,7 @@ func (o Overrides) IsZero() bool { return len(o.Both)+len(o.Weights)+len(o.Activ
 // UnmarshalJSON implements json.Unmarshaler.
 func (o *Overrides) UnmarshalJSON(b []byte) error {
 	*o = Overrides{}
-	return eachKey(b, func(key string, raw json.RawMessage) error {
+	err := compress.EachKey(b, func(key string, raw json.RawMessage) error {
 		switch key {
 		case "weights":
 			return readOverrides(raw, &o.Weights)
@@ -43,6 +43,10 @@ func (o *Overrides) UnmarshalJSON(b []byte) error {
 		}
 		return readOverride(key, raw, &o.Both)
 	})
+	if err != nil {
+		return fmt.Errorf("scope_overrides: %w", err)
+	}
+	return nil
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -89,54 +93,17 @@ func writeOverrides(b *bytes.Buffer, list []Override) error {
 }
 
 func readOverrides(raw json.RawMessage, list *[]Override) error {
-	return eachKey(raw, func(key string, raw json.RawMessage) error { return readOverride(key, raw, list) })
+	return compress.EachKey(raw, func(key string, raw json.RawMessage) error { return readOverride(key, raw, list) })
 }
 
 func readOverride(scope string, raw json.RawMessage, list *[]Override) error {
 	v := Override{}
-	if err := strict(raw, &v); err != nil {
-		return fmt.Errorf("scope_overrides: %q: %w", scope, err)
+	if err := compress.DecodeStrict(raw, &v); err != nil {
+		return fmt.Errorf("%q: %w", scope, err)
 	}
 	v.Scope = scope
 	*list = append(*list, v)
 	return nil
-}
-
-// strict decodes JSON and refuses keys that v does not have.
-func strict(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
-}
-
-// eachKey calls f for the keys of a JSON object in their order.
-func eachKey(b []byte, f func(key string, raw json.RawMessage) error) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	t, err := d.Token()
-	if err != nil {
-		return err
-	}
-	if t == nil {
-		return nil
-	}
-	if t != json.Delim('{') {
-		return fmt.Errorf("scope_overrides: got %v, want an object", t)
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return err
-		}
-		if err := f(key.(string), raw); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token()
-	return err
 }
 
 // spec is what one quantizer is asked to be.

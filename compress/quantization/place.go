@@ -141,7 +141,7 @@ func (p *placer) node(n *ir.Node) {
 		}
 	}
 	if why := p.request(n); why != "" && hasFloatResult(n) && !p.isConst(n.Out[0]) {
-		p.floats = append(p.floats, Float{nodeName(n), n.Op.Kind(), why})
+		p.floats = append(p.floats, Float{n.Label(), n.Op.Kind(), why})
 	}
 }
 
@@ -161,14 +161,14 @@ func (p *placer) request(n *ir.Node) string {
 		return ""
 	case t != ir.QuantInputs && !isBatchNorm(n):
 		if prev := p.fused(n); prev != nil {
-			return "computed together with " + nodeName(prev)
+			return "computed together with " + prev.Label()
 		}
 		return "computes in float"
 	case !p.o.considered(p.o.Activations, n):
 		return "ignored scope"
 	}
 	if prev := p.fused(n); prev != nil {
-		return "computed together with " + nodeName(prev)
+		return "computed together with " + prev.Label()
 	}
 	kind := n.Op.Kind()
 	if isBatchNorm(n) {
@@ -203,7 +203,7 @@ func (p *placer) request(n *ir.Node) string {
 			}
 		}
 		p.ask(v, request{use: ir.Use{Node: n, Port: port}, spec: s, ranges: r, first: n,
-			why:       fmt.Sprintf("input of %s (%s)", nodeName(n), n.Op.Kind()),
+			why:       fmt.Sprintf("input of %s (%s)", n.Label(), n.Op.Kind()),
 			concat:    unified,
 			depthwise: p.o.DepthwisePerChannel && isDepthwise(n)})
 		asked = true
@@ -350,7 +350,7 @@ func (p *placer) up(n *ir.Node) {
 	if p.unifies(n) {
 		concat = append(concat, n.ID)
 	}
-	r.why = fmt.Sprintf("%s, moved above %s (%s)", strings.Join(why, ", "), nodeName(n), n.Op.Kind())
+	r.why = fmt.Sprintf("%s, moved above %s (%s)", strings.Join(why, ", "), n.Label(), n.Op.Kind())
 	r.concat, r.depthwise = concat, false
 	for port, v := range n.In {
 		if p.isData(n, port) {
@@ -361,25 +361,7 @@ func (p *placer) up(n *ir.Node) {
 	}
 }
 
-// nodeName is how reports call a node.
-func nodeName(n *ir.Node) string {
-	if n.Name != "" {
-		return n.Name
-	}
-	return resultName(n)
-}
-
-// resultName is the name of the node's first result, which is unique.
-func resultName(n *ir.Node) string {
-	for _, v := range n.Out {
-		if v != nil {
-			return v.Name
-		}
-	}
-	return ""
-}
-
-func useOf(u ir.Use) Use { return Use{resultName(u.Node), u.Port} }
+func useOf(u ir.Use) Use { return Use{u.Node.ResultName(), u.Port} }
 
 func hasFloatResult(n *ir.Node) bool {
 	v := n.Output(0)

@@ -257,7 +257,7 @@ func (p *placer) checkPrecision() error {
 			for _, n := range layers {
 				if have := p.widths(q.Kind, n); q.Bits == e.Bits && !slices.Contains(have, e.Bits) {
 					errs = append(errs, fmt.Errorf("bitwidth_per_scope[%d]: got %d bits for the %s of %s (%s), target_device %s runs %v",
-						i, e.Bits, map[Kind]string{Weight: "weight", Activation: "input"}[q.Kind], nodeName(n), n.Op.Kind(), p.device.Name, sorted(have)))
+						i, e.Bits, map[Kind]string{Weight: "weight", Activation: "input"}[q.Kind], n.Label(), n.Op.Kind(), p.device.Name, sorted(have)))
 				}
 			}
 		}

@@ -80,14 +80,14 @@ func (r *Ranges) UnmarshalJSON(b []byte) error {
 	*r = nil
 	if s := strings.TrimSpace(string(b)); strings.HasPrefix(s, "[") {
 		var list []Range
-		if err := strict(b, &list); err != nil {
+		if err := compress.DecodeStrict(b, &list); err != nil {
 			return err
 		}
 		*r = list
 		return nil
 	}
 	var one Range
-	if err := strict(b, &one); err != nil {
+	if err := compress.DecodeStrict(b, &one); err != nil {
 		return err
 	}
 	*r = Ranges{one}

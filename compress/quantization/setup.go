@@ -121,7 +121,7 @@ func (*Setup) Algorithm() string { return Name }
 // Restore decodes a setup that was marshalled.
 func Restore(raw json.RawMessage) (compress.Setup, error) {
 	s := &Setup{}
-	if err := strict(raw, s); err != nil {
+	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("quantization setup: %w", err)
 	}
 	for i, q := range s.Quantizers {

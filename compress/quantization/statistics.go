@@ -134,7 +134,7 @@ func (c *Controller) weightElements() (done, all int) {
 	var seen []*ir.Value
 	for _, n := range c.float.Nodes() {
 		port := weightPort(n)
-		if port < 0 || !fromStored(n.In[port]) || slices.Contains(seen, n.In[port]) {
+		if port < 0 || !n.In[port].FromStored() || slices.Contains(seen, n.In[port]) {
 			continue
 		}
 		v := n.In[port]

@@ -32,26 +32,13 @@ func weightAxis(n *ir.Node) (port, axis int) {
 	}
 	if _, ok := n.Op.(op.MatMul); ok {
 		for port := 1; port >= 0; port-- {
-			if r := n.In[port].Type.Rank(); r >= 2 && fromStored(n.In[port]) {
+			if r := n.In[port].Type.Rank(); r >= 2 && n.In[port].FromStored() {
 				return port, r - 2 + port
 			}
 		}
 		return 1, -1 // a product of two computed matrices
 	}
 	return -1, -1
-}
-
-// fromStored reports whether v depends on stored values only.
-func fromStored(v *ir.Value) bool {
-	if v.Def == nil {
-		return v.IsStored()
-	}
-	for _, in := range v.Def.In {
-		if in != nil && !fromStored(in) {
-			return false
-		}
-	}
-	return true
 }
 
 // weight puts a quantizer at the weight of n, or adds n to the consumers of the
@@ -66,7 +53,7 @@ func (p *placer) weight(n *ir.Node) {
 		return // is quantized
 	}
 	if !p.o.considered(p.o.Weights, n) {
-		p.floats = append(p.floats, Float{nodeName(n), n.Op.Kind(), fmt.Sprintf("weight %q: ignored scope", v.Name)})
+		p.floats = append(p.floats, Float{n.Label(), n.Op.Kind(), fmt.Sprintf("weight %q: ignored scope", v.Name)})
 		return
 	}
 	s, r := p.o.override(p.o.weightSpec(), p.o.ScopeOverrides.Weights, n)
@@ -74,15 +61,15 @@ func (p *placer) weight(n *ir.Node) {
 		s.perChannel = false // an embedding's rows share one range
 	}
 	if q := p.weights[v]; q != nil {
-		q.Consumers = append([]Use{{resultName(n), port}}, q.Consumers...)
+		q.Consumers = append([]Use{{n.ResultName(), port}}, q.Consumers...)
 		if q.Axis != axis {
 			q.Axis = -1
 		}
-		q.Rule = fmt.Sprintf("weight of %s (%s); %s", nodeName(n), n.Op.Kind(), q.Rule)
+		q.Rule = fmt.Sprintf("weight of %s (%s); %s", n.Label(), n.Op.Kind(), q.Rule)
 		return
 	}
 	q := &Quantizer{Value: v.Name, Kind: Weight, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale, Gradient: s.gradient,
-		Consumers: []Use{{resultName(n), port}}, Rule: fmt.Sprintf("weight of %s (%s)", nodeName(n), n.Op.Kind())}
+		Consumers: []Use{{n.ResultName(), port}}, Rule: fmt.Sprintf("weight of %s (%s)", n.Label(), n.Op.Kind())}
 	if s.mode == Symmetric {
 		q.Signed = s.signed.ptr()
 	}

@@ -244,7 +244,7 @@ func (a *Analysis) together(ctx context.Context, r compress.Runner, float, quant
 	}
 	macs := costs(float, shapes)
 	for i, l := range list {
-		e := Layer{Scope: scopeOf(l.float), Operator: l.float.Op.Kind(), Value: l.float.Out[0].Name, MACs: macs[l.float.Out[0].Name],
+		e := Layer{Scope: l.float.Label(), Operator: l.float.Op.Kind(), Value: l.float.Out[0].Name, MACs: macs[l.float.Out[0].Name],
 			WeightBytes: 4 * int64(l.weightElements()), WeightBits: bits(l.weightQuantizer()), InputBits: bits(l.quantizer()), SQNR: Decibels(sums[i].SQNR())}
 		seen[i].report(&e)
 		a.Layers = append(a.Layers, e)

@@ -32,7 +32,7 @@ func quantizedLayers(float, quantized *ir.Graph) []layer {
 			continue
 		}
 		for port := 1; port >= 0; port-- {
-			if q := v.Def.In[port].Def; isQuantizer(q) && n.In[port].Kind != ir.Input && fromStored(q.In[0]) {
+			if q := v.Def.In[port].Def; isQuantizer(q) && n.In[port].Kind != ir.Input && q.In[0].FromStored() {
 				list = append(list, layer{n, v.Def, port})
 				break
 			}
@@ -52,14 +52,6 @@ func (l layer) weightQuantizer() *ir.Node { return l.quantized.In[l.weightPort].
 func (l layer) weightElements() int {
 	s, _ := l.float.In[l.weightPort].Type.Shape()
 	return tensor.Shape(s).Numel()
-}
-
-// scopeOf is the entry of ignored_scopes that names the node.
-func scopeOf(n *ir.Node) string {
-	if n.Name != "" {
-		return n.Name
-	}
-	return n.Out[0].Name
 }
 
 func isQuantizer(n *ir.Node) bool {
@@ -87,21 +79,6 @@ func feeding(v *ir.Value) *ir.Node {
 		v = v.Def.In[0]
 	}
 	return nil
-}
-
-func fromStored(v *ir.Value) bool {
-	if v == nil || v.IsStored() {
-		return true
-	}
-	if v.Def == nil {
-		return false
-	}
-	for _, in := range v.Def.In {
-		if !fromStored(in) {
-			return false
-		}
-	}
-	return true
 }
 
 // bits is the width that a quantizer's points need.

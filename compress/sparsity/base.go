@@ -1,8 +1,6 @@
 package sparsity
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -15,34 +13,30 @@ type base struct {
 	// been put in: algorithms that come later do not change it.
 	g, after *ir.Graph
 	layers   []*masked
+	// removed is what other algorithms take out of a value, by axis; nil if none does.
+	removed func(value string) [][]bool
 }
 
-func newBase(g *ir.Graph, list []*masked) base { return base{g, g.Clone(), list} }
+func newBase(g *ir.Graph, list []*masked) base {
+	return base{g: g, after: g.Clone(), layers: list}
+}
+
+// ReadRemovals implements [compress.RemovalReader]: levels and patterns are those
+// of the weights that the exported file has.
+func (b *base) ReadRemovals(removed func(value string) [][]bool) { b.removed = removed }
 
 // Loss implements compress.Controller: masks that are not trained have none.
 func (*base) Loss(*ir.Builder) (*ir.Value, error) { return nil, nil }
 
 // Reached returns the share of zeros of the masks.
-func (b *base) Reached() float64 {
-	zeros, all := 0, 0
-	for _, m := range b.layers {
-		z, n := m.count()
-		zeros, all = zeros+z, all+n
-	}
-	if all == 0 {
-		return 0
-	}
-	return float64(zeros) / float64(all)
-}
+func (b *base) Reached() float64 { return zeroShare(b.Report()) }
 
-// count returns the zeros of a mask and its elements.
-func (m *masked) count() (zeros, all int) {
-	for _, k := range m.bits() {
-		if k == 0 {
-			zeros++
-		}
+func zeroShare(list []LayerReport) float64 {
+	zeros, all := 0, 0
+	for _, r := range list {
+		zeros, all = zeros+r.Zeros, all+r.Elements
 	}
-	return zeros, len(m.bits())
+	return float64(zeros) / float64(max(1, all))
 }
 
 // checkLayers reports what a setup from a file must not have.
@@ -59,38 +53,4 @@ func checkLayers(layers []*Layer) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// strict decodes JSON and refuses keys that v does not have.
-func strict(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
-}
-
-// eachKey calls f for the keys of a JSON object in their order.
-func eachKey(b []byte, f func(key string, raw json.RawMessage) error) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	t, err := d.Token()
-	if err != nil || t == nil {
-		return err
-	}
-	if t != json.Delim('{') {
-		return fmt.Errorf("scope_overrides: got %v, want an object", t)
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return err
-		}
-		if err := f(key.(string), raw); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token()
-	return err
 }

@@ -74,7 +74,7 @@ func (*ConstantSetup) Algorithm() string { return Constant }
 // RestoreConstant decodes a setup that was marshalled.
 func RestoreConstant(raw json.RawMessage) (compress.Setup, error) {
 	s := &ConstantSetup{}
-	if err := strict(raw, s); err != nil {
+	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("%s setup: %w", Constant, err)
 	}
 	return s, checkLayers(s.Layers)

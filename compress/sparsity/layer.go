@@ -79,11 +79,11 @@ func findLayers(g *ir.Graph, scopes compress.Scopes) ([]*Layer, error) {
 		}
 		l := at[v]
 		if l == nil {
-			l = &Layer{Weight: v.Name, Node: nodeName(n), OutAxis: out, InAxis: in}
+			l = &Layer{Weight: v.Name, Node: n.Label(), OutAxis: out, InAxis: in}
 			at[v] = l
 			list = append(list, l)
 		}
-		l.Consumers = append(l.Consumers, Use{resultName(n), port})
+		l.Consumers = append(l.Consumers, Use{n.ResultName(), port})
 		dense[v] = dense[v] || !scopes.Considered(n)
 	}
 	list = slices.DeleteFunc(list, func(l *Layer) bool { return dense[g.Value(l.Weight)] })
@@ -91,22 +91,6 @@ func findLayers(g *ir.Graph, scopes compress.Scopes) ([]*Layer, error) {
 		return nil, errors.New("no weight is in scope: the model has no convolution, matrix product or embedding that target_scopes and ignored_scopes leave")
 	}
 	return list, nil
-}
-
-func nodeName(n *ir.Node) string {
-	if n.Name != "" {
-		return n.Name
-	}
-	return resultName(n)
-}
-
-func resultName(n *ir.Node) string {
-	for _, v := range n.Out {
-		if v != nil {
-			return v.Name
-		}
-	}
-	return ""
 }
 
 // masked is a layer in a graph.

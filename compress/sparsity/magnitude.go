@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
@@ -59,15 +60,19 @@ type Overrides []Override
 // UnmarshalJSON implements json.Unmarshaler.
 func (o *Overrides) UnmarshalJSON(b []byte) error {
 	*o = nil
-	return eachKey(b, func(key string, raw json.RawMessage) error {
+	err := compress.EachKey(b, func(key string, raw json.RawMessage) error {
 		v := Override{}
-		if err := strict(raw, &v); err != nil {
-			return fmt.Errorf("scope_overrides: %q: %w", key, err)
+		if err := compress.DecodeStrict(raw, &v); err != nil {
+			return fmt.Errorf("%q: %w", key, err)
 		}
 		v.Scope = key
 		*o = append(*o, v)
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("scope_overrides: %w", err)
+	}
+	return nil
 }
 
 func (o MagnitudeOptions) plan() (Plan, error) {
@@ -182,7 +187,7 @@ func (*MagnitudeSetup) Algorithm() string { return Magnitude }
 // RestoreMagnitude decodes a setup that was marshalled.
 func RestoreMagnitude(raw json.RawMessage) (compress.Setup, error) {
 	s := &MagnitudeSetup{}
-	if err := strict(raw, s); err != nil {
+	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("%s setup: %w", Magnitude, err)
 	}
 	if err := errors.Join(s.Plan.Validate(), s.Importance.Validate(), checkLayers(s.Layers)); err != nil {
@@ -224,7 +229,7 @@ func (*MagnitudeController) Algorithm() string { return Magnitude }
 // decide writes the masks for the present level and weights.
 func (c *MagnitudeController) decide() {
 	s := selection{c.setup.Importance, c.setup.Local}
-	c.thresholds = s.run(c.layers, c.leveler.Level, c.own)
+	c.thresholds = s.run(c.left(), c.leveler.Level, c.own)
 }
 
 // own returns the level of a layer that has one: set by hand, or on the way to
@@ -247,6 +252,7 @@ func (c *MagnitudeController) Initialize(ctx context.Context, r compress.Runner,
 	if c.initialized {
 		return nil
 	}
+	c.decide() // pruning may have removed channels since Apply
 	if c.Reached() > 0 {
 		if err := c.setup.BatchNorm.Run(ctx, r, c.after, cal); err != nil {
 			return err
@@ -324,12 +330,12 @@ func (c *MagnitudeController) Stage() compress.Stage { return stage(c.leveler.Le
 
 func stage(level, target float64) compress.Stage {
 	switch {
+	case level >= target: // a target of 0 leaves what scope_overrides ask for
+		return compress.FullyCompressed
 	case level == 0:
 		return compress.Uncompressed
-	case level < target:
-		return compress.PartiallyCompressed
 	}
-	return compress.FullyCompressed
+	return compress.PartiallyCompressed
 }
 
 type magnitudeState struct {
@@ -352,7 +358,7 @@ func (c *MagnitudeController) LoadState(raw json.RawMessage) error {
 		Pinned      map[string]float64 `json:"pinned"`
 		Thresholds  map[string]float32 `json:"thresholds"`
 	}
-	if err := strict(raw, &s); err != nil {
+	if err := compress.DecodeStrict(raw, &s); err != nil {
 		return fmt.Errorf("%s state: %w", Magnitude, err)
 	}
 	for k, v := range s.Pinned {
@@ -365,9 +371,7 @@ func (c *MagnitudeController) LoadState(raw json.RawMessage) error {
 	}
 	c.initialized, c.thresholds = s.Initialized, s.Thresholds
 	clear(c.pinned)
-	for k, v := range s.Pinned {
-		c.pinned[k] = v
-	}
+	maps.Copy(c.pinned, s.Pinned)
 	return nil
 }
 

@@ -45,8 +45,6 @@ func apply(t testing.TB, g *ir.Graph, o sparsity.MagnitudeOptions) *sparsity.Mag
 	return c.(*sparsity.MagnitudeController)
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // Masks, thresholds and levels are those of NNCF 2.14.1, but for level 0, which
 // keeps all here and drops the least weight there.
 func TestMagnitude_Golden(t *testing.T) {

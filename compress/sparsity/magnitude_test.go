@@ -79,7 +79,7 @@ func TestPattern_NofM(t *testing.T) {
 	if groups < 1000 {
 		t.Errorf("saw %d groups", groups)
 	}
-	o := sparsity.MagnitudeOptions{Params: sparsity.MagnitudeParams{Pattern: "2:4", Params: sparsity.Params{Target: ptr(0.6)}}}
+	o := sparsity.MagnitudeOptions{Params: sparsity.MagnitudeParams{Pattern: "2:4", Params: sparsity.Params{Target: new(0.6)}}}
 	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), "0.5") {
 		t.Errorf("a level above that of the pattern: got %v", err)
 	}
@@ -142,8 +142,8 @@ func TestParsePattern(t *testing.T) {
 // Levels are set by hand, for all layers, for some, and by the configuration.
 func TestMagnitude_Levels(t *testing.T) {
 	g := resnet(t)
-	o := sparsity.MagnitudeOptions{Params: sparsity.MagnitudeParams{Params: sparsity.Params{Target: ptr(0.4), TargetEpoch: ptr(2), Power: ptr(1.0)}},
-		ScopeOverrides: sparsity.Overrides{{Scope: "{re}conv1", Target: ptr(0.2)}}}
+	o := sparsity.MagnitudeOptions{Params: sparsity.MagnitudeParams{Params: sparsity.Params{Target: new(0.4), TargetEpoch: new(2), Power: new(1.0)}},
+		ScopeOverrides: sparsity.Overrides{{Scope: "{re}conv1", Target: new(0.2)}}}
 	c := apply(t, g, o)
 	level := func(weight string) float64 {
 		for _, r := range c.Report() {
@@ -195,7 +195,7 @@ func TestMagnitude_Levels(t *testing.T) {
 func TestMagnitude_Freeze(t *testing.T) {
 	g := resnet(t)
 	c := apply(t, g, sparsity.MagnitudeOptions{Params: sparsity.MagnitudeParams{
-		Params: sparsity.Params{Schedule: "multistep", Steps: []int{}, Levels: []float64{0.5}, FreezeEpoch: ptr(1)}, MaskUpdateSteps: 1}})
+		Params: sparsity.Params{Schedule: "multistep", Steps: []int{}, Levels: []float64{0.5}, FreezeEpoch: new(1)}, MaskUpdateSteps: 1}})
 	mask := func() string { return string(bits(g, "conv1.weight")) }
 	disturb := func() {
 		for i := range g.Value("conv1.weight").Data.F32() {
@@ -237,7 +237,7 @@ func TestMagnitude_Freeze(t *testing.T) {
 func TestStack_Quantization(t *testing.T) {
 	for _, swap := range []bool{false, true} {
 		g := resnet(t)
-		list := []compress.Algorithm{sparsity.NewMagnitude(sparsity.MagnitudeOptions{Init: ptr(0.5)}), quantization.New(quantization.Options{})}
+		list := []compress.Algorithm{sparsity.NewMagnitude(sparsity.MagnitudeOptions{Init: new(0.5)}), quantization.New(quantization.Options{})}
 		if swap {
 			list[0], list[1] = list[1], list[0]
 		}

@@ -223,7 +223,7 @@ func (*MovementSetup) Algorithm() string { return Movement }
 // RestoreMovement decodes a setup that was marshalled.
 func RestoreMovement(raw json.RawMessage) (compress.Setup, error) {
 	s := &MovementSetup{}
-	if err := strict(raw, s); err != nil {
+	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("%s setup: %w", Movement, err)
 	}
 	var layers []*Layer

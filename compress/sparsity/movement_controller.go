@@ -243,15 +243,9 @@ func (c *MovementController) Report() []LayerReport {
 		shape := m.node.In[0].Type.MustShape()
 		_, cols := o.Blocks(shape[0], shape[1])
 		mask := m.blockMask(c.threshold.F32()[0])
-		zeros := 0
-		for r := range shape[0] {
-			for k := range shape[1] {
-				if mask[r/o.Rows*cols+k/o.Cols] == 0 {
-					zeros++
-				}
-			}
-		}
-		list[i] = m.describe(zeros, shape.Numel())
+		list[i] = m.describe(c.count(m, func(i int) bool {
+			return mask[i/shape[1]/o.Rows*cols+i%shape[1]/o.Cols] == 0
+		}))
 		if o.Rows*o.Cols > 1 {
 			list[i].Pattern = fmt.Sprintf("%dx%d", o.Rows, o.Cols)
 		}
@@ -260,13 +254,7 @@ func (c *MovementController) Report() []LayerReport {
 }
 
 // Reached returns the share of zeros.
-func (c *MovementController) Reached() float64 {
-	zeros, all := 0, 0
-	for _, r := range c.Report() {
-		zeros, all = zeros+r.Zeros, all+r.Elements
-	}
-	return float64(zeros) / float64(max(1, all))
-}
+func (c *MovementController) Reached() float64 { return zeroShare(c.Report()) }
 
 // Statistics implements [compress.Controller].
 func (c *MovementController) Statistics() compress.Statistics {
@@ -294,7 +282,7 @@ func (c *MovementController) State() (json.RawMessage, error) { return json.Mars
 // LoadState implements [compress.Controller].
 func (c *MovementController) LoadState(raw json.RawMessage) error {
 	c.state = movementState{}
-	if err := strict(raw, &c.state); err != nil {
+	if err := compress.DecodeStrict(raw, &c.state); err != nil {
 		return fmt.Errorf("%s state: %w", Movement, err)
 	}
 	return nil

@@ -40,10 +40,10 @@ func feedForward(t testing.TB) *ir.Graph {
 
 func movementOptions() sparsity.MovementOptions {
 	return sparsity.MovementOptions{
-		Params: sparsity.MovementParams{WarmupStart: ptr(1), WarmupEnd: ptr(3), Regularization: ptr(0.5), StepsPerEpoch: 2},
+		Params: sparsity.MovementParams{WarmupStart: new(1), WarmupEnd: new(3), Regularization: new(0.5), StepsPerEpoch: 2},
 		Structure: []sparsity.StructureRule{
-			{Mode: "per_dim", Axis: ptr(0), Targets: []string{"up"}},
-			{Mode: "per_dim", Axis: ptr(1), Targets: []string{"down"}},
+			{Mode: "per_dim", Axis: new(0), Targets: []string{"up"}},
+			{Mode: "per_dim", Axis: new(1), Targets: []string{"down"}},
 		},
 	}
 }
@@ -196,11 +196,11 @@ func TestMovement_Gradient(t *testing.T) {
 func TestMovement_Validate(t *testing.T) {
 	for name, change := range map[string]func(*sparsity.MovementOptions){
 		"no warm-up":        func(o *sparsity.MovementOptions) { o.Params.WarmupEnd = nil },
-		"end before start":  func(o *sparsity.MovementOptions) { o.Params.WarmupEnd = ptr(1) },
+		"end before start":  func(o *sparsity.MovementOptions) { o.Params.WarmupEnd = new(1) },
 		"no regularization": func(o *sparsity.MovementOptions) { o.Params.Regularization = nil },
-		"thresholds":        func(o *sparsity.MovementOptions) { o.Params.InitThreshold = ptr(1.0) },
+		"thresholds":        func(o *sparsity.MovementOptions) { o.Params.InitThreshold = new(1.0) },
 		"mode":              func(o *sparsity.MovementOptions) { o.Structure[0].Mode = "diagonal" },
-		"axis":              func(o *sparsity.MovementOptions) { o.Structure[0].Axis = ptr(2) },
+		"axis":              func(o *sparsity.MovementOptions) { o.Structure[0].Axis = new(2) },
 	} {
 		o := movementOptions()
 		change(&o)

@@ -119,7 +119,7 @@ func (*RBSetup) Algorithm() string { return RB }
 // RestoreRB decodes a setup that was marshalled.
 func RestoreRB(raw json.RawMessage) (compress.Setup, error) {
 	s := &RBSetup{}
-	if err := strict(raw, s); err != nil {
+	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("%s setup: %w", RB, err)
 	}
 	if err := errors.Join(s.Plan.Validate(), checkLayers(s.Layers)); err != nil {
@@ -300,26 +300,14 @@ func (c *RBController) Loss(b *ir.Builder) (*ir.Value, error) {
 func (m *masked) scores() []float32 { return m.node.In[1].Data.F32() }
 
 // Reached returns the share of weights that are more likely dropped than kept.
-func (c *RBController) Reached() float64 {
-	zeros, all := 0, 0
-	for _, r := range c.Report() {
-		zeros, all = zeros+r.Zeros, all+r.Elements
-	}
-	return float64(zeros) / float64(max(1, all))
-}
+func (c *RBController) Reached() float64 { return zeroShare(c.Report()) }
 
 // Report lists the layers.
 func (c *RBController) Report() []LayerReport {
 	list := make([]LayerReport, len(c.layers))
 	for i, m := range c.layers {
 		s := m.scores()
-		zeros := 0
-		for _, v := range s {
-			if !(v > 0) {
-				zeros++
-			}
-		}
-		list[i] = m.describe(zeros, len(s))
+		list[i] = m.describe(c.count(m, func(i int) bool { return !(s[i] > 0) }))
 	}
 	return list
 }
@@ -369,7 +357,7 @@ func (c *RBController) State() (json.RawMessage, error) {
 // LoadState implements [compress.Controller].
 func (c *RBController) LoadState(raw json.RawMessage) error {
 	var s rbState
-	if err := strict(raw, &s); err != nil {
+	if err := compress.DecodeStrict(raw, &s); err != nil {
 		return fmt.Errorf("%s state: %w", RB, err)
 	}
 	if err := c.load(s.Schedule); err != nil {

@@ -11,14 +11,14 @@ type selection struct {
 // unit is a layer for which a threshold is sought: its importances, by element or
 // by block.
 type unit struct {
-	m     *masked
+	m     *left
 	f     importance
 	means []float32 // by block
 	of    func(i int) int
 }
 
-func (s selection) unit(m *masked) *unit {
-	w := m.weight()
+func (s selection) unit(m *left) *unit {
+	w := m.w
 	u := &unit{m: m, f: s.importance.of(w)}
 	if m.Pattern.Rows > 0 {
 		var n int
@@ -83,31 +83,33 @@ var none = float32(math.Inf(-1))
 // The threshold is the reference's: of n importances the one of rank
 // ⌊(n-1)·level⌋, and what is not above it goes. Many equal importances at the
 // threshold so go together. Level 0 keeps all, where the reference drops the least.
-func (s selection) run(list []*masked, level float64, own func(m *masked) (float64, bool)) map[string]float32 {
+func (s selection) run(list []*left, level float64, own func(m *masked) (float64, bool)) map[string]float32 {
 	thresholds := map[string]float32{}
 	var global []*unit
 	for _, m := range list {
-		l, alone := own(m)
+		l, alone := own(m.masked)
 		if !alone {
 			l = level
 		}
 		switch {
 		case m.Pattern.Of > 0:
-			w := m.weight()
-			m.Pattern.nOfM(m.bits(), s.importance.of(w), w.Shape(), m.InAxis, l)
+			m.Pattern.nOfM(m.mask, s.importance.of(m.w), m.w.Shape(), m.InAxis, l)
 		case alone || s.local:
 			u := s.unit(m)
 			t := at(l, u)
-			u.write(m.bits(), t)
-			keepFinite(thresholds, m, t)
+			u.write(m.mask, t)
+			keepFinite(thresholds, m.masked, t)
 		default:
 			global = append(global, s.unit(m))
 		}
 	}
 	t := at(level, global...)
 	for _, u := range global {
-		u.write(u.m.bits(), t)
-		keepFinite(thresholds, u.m, t)
+		u.write(u.m.mask, t)
+		keepFinite(thresholds, u.m.masked, t)
+	}
+	for _, m := range list {
+		m.write()
 	}
 	return thresholds
 }

@@ -37,7 +37,7 @@ func (c *MagnitudeController) Report() []LayerReport { return c.report(c.thresho
 func (b *base) report(thresholds map[string]float32) []LayerReport {
 	list := make([]LayerReport, len(b.layers))
 	for i, m := range b.layers {
-		r := m.describe(m.count())
+		r := m.describe(b.count(m, func(i int) bool { return m.bits()[i] == 0 }))
 		if t, ok := thresholds[m.Weight]; ok {
 			v := float64(t)
 			r.Threshold = &v
@@ -81,11 +81,19 @@ func (b *base) statistics(reports []LayerReport, target float64) compress.Statis
 }
 
 // parameters counts the trained numbers of the model, biases and normalizations
-// included.
+// included, without what other algorithms put in or take out.
 func (b *base) parameters() int {
 	n := 0
 	for v := range b.after.Parameters() {
-		n += v.Type.MustShape().Numel()
+		if w := b.g.Value(v.Name); w != nil { // may have lost channels
+			v = w
+		}
+		s := v.Type.MustShape()
+		if at, whole := b.elements(v.Name, s); whole {
+			n += s.Numel()
+		} else {
+			n += len(at)
+		}
 	}
 	for _, m := range b.layers { // scores belong to training
 		if v := m.node.In[1]; v.Kind == ir.Parameter {

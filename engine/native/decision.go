@@ -3,7 +3,6 @@ package native
 import (
 	"slices"
 
-	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 )
 
@@ -23,24 +22,14 @@ type decisions struct {
 // sumKey names the sums of a link.
 type sumKey struct{ node, link string }
 
-func keyOf(l *link) sumKey { return sumKey{resultName(l.node), l.name} }
-
-// resultName returns the name of a node's first result.
-func resultName(n *ir.Node) string {
-	for _, v := range n.Out {
-		if v != nil {
-			return v.Name
-		}
-	}
-	return ""
-}
+func keyOf(l *link) sumKey { return sumKey{l.node.ResultName(), l.name} }
 
 // decided returns the decisions of a compiler whose fusions are done.
 func (c *compiler) decided() *decisions {
 	d := &decisions{host: map[sumKey]string{}, loaded: map[string]bool{}}
 	for _, s := range c.steps {
 		if s.isWeightGradient() {
-			d.loaded[resultName(s.node)] = s.input.links != nil
+			d.loaded[s.node.ResultName()] = s.input.links != nil
 		}
 		ch := s.runs()
 		if ch == nil {
@@ -48,7 +37,7 @@ func (c *compiler) decided() *decisions {
 		}
 		host := ""
 		if s.output != nil {
-			host = resultName(s.node)
+			host = s.node.ResultName()
 		}
 		for _, l := range ch.links {
 			if l.sums != nil {
@@ -94,7 +83,7 @@ func (c *compiler) mayLoad(s *step) bool {
 	if c.follow == nil || !s.isWeightGradient() {
 		return true
 	}
-	loaded, ok := c.follow.loaded[resultName(s.node)]
+	loaded, ok := c.follow.loaded[s.node.ResultName()]
 	return loaded || !ok
 }
 
@@ -106,7 +95,7 @@ func (c *compiler) obey() error {
 		return nil
 	}
 	for _, s := range c.steps {
-		if s.isWeightGradient() && s.input.links == nil && c.follow.loaded[resultName(s.node)] {
+		if s.isWeightGradient() && s.input.links == nil && c.follow.loaded[s.node.ResultName()] {
 			if err := s.input.prepare(); err != nil {
 				return err
 			}
@@ -119,7 +108,7 @@ func (c *compiler) obey() error {
 			continue
 		}
 		q := slices.IndexFunc(c.steps, func(q *step) bool {
-			return q.output != nil && q.node != nil && resultName(q.node) == host
+			return q.output != nil && q.node != nil && q.node.ResultName() == host
 		})
 		if q < 0 {
 			continue

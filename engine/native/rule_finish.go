@@ -77,7 +77,7 @@ func (c *compiler) finisher(i int, s *step) (q *step, reason string) {
 	if k < 0 {
 		return nil, ""
 	}
-	if host, free := c.hostOf(s.chain); !free && resultName(c.steps[k].node) != host {
+	if host, free := c.hostOf(s.chain); !free && c.steps[k].node.ResultName() != host {
 		return nil, "its sums are cut as in the plan without a memory limit"
 	}
 	if h := c.steps[k].output.chain; h != nil && !c.follows(h, s.chain) {

@@ -5,7 +5,6 @@ package testkit
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 )
 
@@ -25,8 +24,21 @@ func Shared(t testing.TB, elem ...string) string {
 	return path
 }
 
-// RepoRoot returns the folder that holds go.mod.
+// RepoRoot returns the folder that holds go.mod, which is above the one that a
+// test runs in. It does not rely on paths in the binary: builds may trim them.
 func RepoRoot() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..")
+	dir, err := os.Getwd()
+	if err != nil {
+		panic("testkit: " + err.Error())
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			panic("testkit: no go.mod above the working directory")
+		}
+		dir = parent
+	}
 }
