@@ -20,3 +20,9 @@ func Sensitivity(ctx context.Context, float *Model, c *Compressed, data func() c
 func Compare(ctx context.Context, a, b *ir.Graph, data func() compress.Batches, threads int) (*sensitivity.Comparison, error) {
 	return sensitivity.Compare(ctx, runner{engine.Options{Threads: threads}}, a, b, data)
 }
+
+// CompareStepwise compares two quantized models between one quantizer and the
+// next, see [sensitivity.CompareStepwise].
+func CompareStepwise(ctx context.Context, a, b *ir.Graph, data compress.Batches, threads int) (*sensitivity.Stepwise, error) {
+	return sensitivity.CompareStepwise(ctx, runner{engine.Options{Threads: threads}}, a, b, data)
+}

@@ -45,6 +45,9 @@ type ExportReport struct {
 	// Layers are those that differ by more than float32 rounding, in order.
 	ComparedValues int                           `json:"compared_values,omitempty"`
 	Layers         []sensitivity.ValueDifference `json:"layers,omitempty"`
+	// Stepwise is there if Layers is: whether these come from rounding, which the
+	// model amplifies, or from a fault.
+	Stepwise *sensitivity.Stepwise `json:"stepwise,omitempty"`
 }
 
 // verifySamples is how many samples the exported file is compared on.
@@ -171,8 +174,21 @@ func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loade
 			r.Layers = append(r.Layers, v)
 		}
 	}
+	if len(r.Layers) == 0 {
+		return nil
+	}
+	x, err := nncf.CompareStepwise(ctx, s.graph(), m, inParts(cal.Batches(stepwiseSamples), diffBatch, s.graph()), threads)
+	if err != nil {
+		return fmt.Errorf("running the exported model: %w", err)
+	}
+	if x.Quantizers > 0 {
+		r.Stepwise = x
+	}
 	return nil
 }
+
+// stepwiseSamples are enough to tell rounding from a fault.
+const stepwiseSamples = 10
 
 // departs is the relative error of a value above which a report names it:
 // float32 rounding stays below it, a value that falls on another point of its

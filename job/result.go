@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/train"
 )
 
@@ -115,6 +116,9 @@ func (r *Result) WriteTable(w io.Writer) error {
 			}
 			row("\tin %d of %d values, first %s (relative error %.2g), most %s (%.2g)", n, e.ComparedValues, first.Value, first.RelativeError, worst.Value, worst.RelativeError)
 		}
+		if x := e.Stepwise; x != nil {
+			row("\t%s", stepwiseText(x))
+		}
 	}
 	if e := r.Export; e != nil && e.Removal != nil {
 		b, a := e.Removal.Before, e.Removal.After
@@ -169,4 +173,13 @@ func fewer(before, after int64) float64 {
 		return 0
 	}
 	return 100 * (1 - float64(after)/float64(before))
+}
+
+// stepwiseText says what causes the differences of an exported model.
+func stepwiseText(x *sensitivity.Stepwise) string {
+	moved := fmt.Sprintf("between one quantizer and the next %d of %d elements are on another point, at most %.3g steps away", x.Moved, x.Elements, x.Farthest)
+	if x.Rounding() {
+		return moved + ": float32 rounding, which the model amplifies"
+	}
+	return moved + ", behind " + x.Value + ": NOT rounding; please report it"
 }
