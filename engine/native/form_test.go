@@ -70,3 +70,43 @@ func TestForm_WeightsAreFormedWhilePacked(t *testing.T) {
 		})
 	}
 }
+
+// TestForm_OperandsAreStillThere lets another step, between a quantizer and the
+// packing of its result, be the last that reads the quantizer's operand: it may
+// write over it, so the quantizer must not move behind it.
+func TestForm_OperandsAreStillThere(t *testing.T) {
+	const in, out = 6, 38
+	b := newNet("formed")
+	x := b.G.AddInput("x", ir.MakeType(tensor.Float32, 2, in, 5, 5))
+	w := b.param("w", 0, 0.5, out, in, 3, 3)
+	mask := tensor.New(tensor.Uint8, out, in, 3, 3)
+	for i := range tensor.Data[uint8](mask) {
+		tensor.Data[uint8](mask)[i] = uint8(i & 1)
+	}
+	m := b.Op(op.Mask{}, "mask", w, b.G.AddStored(ir.State, "kept", mask))
+	q := b.Op(op.FakeQuantizeSymmetric{Low: -127, High: 127, Axis: 0}, "quantizer", m, b.param("scale", 1, 0.2, out))
+	beside := b.Op(op.Neg{}, "beside", m)
+	b.G.Outputs = []*ir.Value{b.Op(op.Conv{Group: 1}, "conv", x, q), beside}
+	if err := b.Err(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Backend{}.Compile(t.Context(), b.G, engine.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	want, err := ir.Eval(t.Context(), b.G, fillAny(p, b.G))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for k := range want {
+		for i, v := range p.Output(k).F32() {
+			if d := math.Abs(float64(v - want[k].F32()[i])); !(d < 9*in*0x1p-22) {
+				t.Fatalf("output %d: element %d is %v, want %v", k, i, v, want[k].F32()[i])
+			}
+		}
+	}
+}

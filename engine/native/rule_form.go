@@ -25,6 +25,10 @@ func (c *compiler) form() error {
 				p.note("form", false, "%s needs all of %s before", c.steps[k+1+early].title(), s.title())
 				break
 			}
+			if over := slices.IndexFunc(c.steps[k+1:i], func(m *step) bool { return overwrites(m, s) }); over >= 0 {
+				p.note("form", false, "%s writes over what %s reads", c.steps[k+1+over].title(), s.title())
+				break
+			}
 			src = formedFrom(s)
 			p.packs.formers = slices.Insert(p.packs.formers, 0, f)
 			p.note("form", true, "%s runs on each block right before it is packed", s.title())
@@ -43,6 +47,14 @@ func (c *compiler) form() error {
 		}
 	}
 	return nil
+}
+
+// overwrites reports whether m writes memory that s reads: a result that lies
+// where an operand of both lay, see reuse.
+func overwrites(m, s *step) bool {
+	return slices.ContainsFunc(m.writes, func(w *slot) bool {
+		return w.buf != nil && slices.ContainsFunc(s.reads, func(r *slot) bool { return r.buf == w.buf })
+	})
 }
 
 // formedFrom returns the operand of a former that has the result's shape, from
