@@ -9,6 +9,7 @@ import (
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/binarization"
+	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/op"
@@ -73,5 +74,45 @@ func TestExport_Binarized(t *testing.T) {
 				t.Errorf("got %d layers on bits, want %d", n, len(layers))
 			}
 		})
+	}
+}
+
+// Filters of binarized layers cannot be cut out, since that changes the factors of
+// those that are left; as zeros they stay, and the file is written.
+func TestCompress_PrunedAndBinarized(t *testing.T) {
+	l := noise(t, 24, 8)
+	zero, half := 0, 0.5
+	b := binarization.Options{Scopes: compress.Scopes{Ignored: compress.Entries{"ResNet/Conv2d[conv1]"}}}
+	b.Params.Activations, b.Params.Weights = &zero, &zero
+	p := pruning.Options{}
+	p.Params.Schedule, p.Params.Target, p.Params.PruneFirst, p.Params.Multiple = "baseline", &half, new(true), 2
+	build := func() (*nncf.Compressed, error) {
+		return nncf.Compress(t.Context(), tiny(t), []compress.Algorithm{pruning.New(p), binarization.New(b)}, nncf.CompressOptions{Calibration: nncf.Calibration(t.Context(), l)})
+	}
+	if _, err := build(); err == nil || !strings.Contains(err.Error(), `set "removal" to "never"`) {
+		t.Fatalf("got error %v, want one that says what to set", err)
+	}
+	p.Params.Removal = pruning.Never
+	c, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.EpochStep()
+	if r, err := c.Removal(); r != nil || err != nil {
+		t.Errorf("got removal %+v, %v, want none", r, err)
+	}
+	want := outputs(t, c.Graph, l)
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	if err := c.Export(path, nncf.ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := nncf.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range outputs(t, m.Graph, l) {
+		if d := v - want[i]; !(d < 1e-4 && d > -1e-4) { // folding the first normalization rounds
+			t.Fatalf("element %d: got %v, want %v", i, v, want[i])
+		}
 	}
 }

@@ -52,7 +52,10 @@ func (c *Compressed) BeginEpoch(ctx context.Context) (changed bool, err error) {
 func Compress(ctx context.Context, m *Model, algorithms []compress.Algorithm, opt CompressOptions) (*Compressed, error) {
 	r := runner{engine.Options{Threads: opt.Threads, Logger: opt.Logger}}
 	c := &Compressed{Graph: deepClone(m.Graph), Trace: &rewrite.Trace{}, Calibration: opt.Calibration, runner: r}
-	var err error
+	err := checkRemoval(algorithms)
+	if err != nil {
+		return nil, err
+	}
 	if c.setups, c.Controller, err = compress.SetupAll(c.Graph, algorithms, c.Trace); err != nil {
 		return nil, err
 	}

@@ -43,6 +43,9 @@ func Quantize(ctx context.Context, m *Model, o QuantizeOptions) (float *Model, c
 		perChannel := true
 		algorithms = []compress.Algorithm{quantization.New(quantization.Options{Weights: quantization.Group{PerChannel: &perChannel}})}
 	}
+	if err := checkRemoval(algorithms); err != nil {
+		return nil, nil, err
+	}
 	c = &Compressed{Graph: deepClone(float.Graph), Trace: &rewrite.Trace{}}
 	if c.setups, c.Controller, err = compress.SetupAll(c.Graph, o.Options.Algorithms(algorithms), c.Trace); err != nil {
 		return nil, nil, err

@@ -2,11 +2,13 @@ package nncf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/go-nncf/nncf/channel"
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/compress/pruning"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
@@ -52,6 +54,25 @@ func (c *Compressed) Removal() (*Removal, error) {
 	return &r, nil
 }
 
+// checkRemoval refuses to cut filters out of binarized layers: the factor of each
+// filter that is left is a mean over weights of which some would go, so the
+// smaller model would compute something else.
+func checkRemoval(algorithms []compress.Algorithm) error {
+	binary, cut := false, false
+	for _, a := range algorithms {
+		switch a := a.(type) {
+		case binarization.Algorithm:
+			binary = true
+		case pruning.Algorithm:
+			cut = a.Options.Params.Removal != pruning.Never
+		}
+	}
+	if binary && cut {
+		return errors.New(`filter_pruning, binarization: filters cannot be cut out of binarized layers, whose factors are means over all weights: set "removal" to "never" in the params of filter_pruning, or leave one of the two out`)
+	}
+	return nil
+}
+
 // pruners are the controllers that prune channels.
 func (c *Compressed) pruners() []*pruning.Controller {
 	var list []*pruning.Controller
@@ -91,6 +112,9 @@ func (c *Compressed) sized(cut bool) (*ir.Graph, ModelSize, error) {
 		}
 	}
 	file := g.Clone()
+	if err := pass.BinaryToONNX(file, nil); err != nil {
+		return nil, s, err
+	}
 	if err := pass.ToQDQ(file, nil); err != nil {
 		return nil, s, err
 	}

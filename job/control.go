@@ -204,8 +204,8 @@ func (o QuantizeOptions) fingerprint() (string, error) {
 	sum := sha256.Sum256(b)
 	all, err := json.Marshal(map[string]any{
 		"model": hex.EncodeToString(sum[:]), "algorithms": o.Algorithms, "recovery": o.Recovery, "samples": o.Samples,
-		"calibration": []any{o.Data.Dataset.Len(), o.Data.Seed, o.Data.Shuffle, o.Data.Normalize},
-		"evaluation":  []any{o.Eval.Dataset.Len(), o.Eval.Normalize},
+		"calibration": []any{o.Data.Dataset.Len(), o.Data.Seed, o.Data.Shuffle, o.Data.Normalize, fmt.Sprintf("%#v", o.Data.Transforms)},
+		"evaluation":  []any{o.Eval.Dataset.Len(), o.Eval.Normalize, fmt.Sprintf("%#v", o.Eval.Transforms)},
 	})
 	if err != nil {
 		return "", fmt.Errorf("accuracy control: %w", err)

@@ -164,7 +164,10 @@ type stopwatch struct {
 // Compile implements [engine.Backend].
 func (w *stopwatch) Compile(ctx context.Context, g *ir.Graph, o engine.Options) (engine.Program, error) {
 	p, err := w.Backend.Compile(ctx, g, o)
-	return watched{p, w}, err
+	if err != nil {
+		return nil, err
+	}
+	return watched{p, w}, nil
 }
 
 type watched struct {
@@ -307,7 +310,7 @@ func fillLabels(target, scores *tensor.Tensor) {
 // batchShape is the input's shape for a batch; only the first axis may be open.
 func batchShape(v *ir.Value, batch int) ([]int, error) {
 	if v.Type.DType != tensor.Float32 {
-		return nil, fmt.Errorf("input %q: got %v, bench feeds float32", v.Name, v.Type)
+		return nil, fmt.Errorf("input %q: got %v, want float32", v.Name, v.Type)
 	}
 	var s []int
 	for i, d := range v.Type.Dims {

@@ -59,7 +59,7 @@ func (c *benchCmd) benchIn(s *session) error {
 	}
 	times = times[2:] // warm-up
 	slices.Sort(times)
-	r := runtimeBench{Model: c.Model, Batch: shape[0], Runtime: f.Runtime() + " " + f.Version(), Threads: s.Threads, Runs: len(times)}
+	r := runtimeBench{Model: c.Model, Batch: shape[0], Runtime: f.Runtime() + " " + f.Version(), Threads: workers(s.Threads), Runs: len(times)}
 	r.ImagesPerSecond.Best = float64(r.Batch) / times[0].Seconds()
 	r.ImagesPerSecond.Median = float64(r.Batch) / times[len(times)/2].Seconds()
 	if r.Layers, err = c.layersIn(feed, s.Threads); err != nil {

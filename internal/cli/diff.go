@@ -30,6 +30,9 @@ func (c *diffCmd) Run(s *session) error {
 	if c.Samples < 1 {
 		return usagef("--samples: got %d, want 1 or more", c.Samples)
 	}
+	if c.Worst < 0 {
+		return usagef("--worst: got %d, want 0 or more", c.Worst)
+	}
 	cfg, err := loadConfig(c.Config)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ type compressionFlags struct {
 	Compression bool `help:"Show how an exported file was compressed, as its metadata say." xor:"form"`
 }
 
-// compression reports the state in a file's metadata.
+// printCompression reports the state in a file's metadata.
 func (s *session) printCompression(model string, m *nncf.Model) error {
 	f, err := nncf.StateOf(m)
 	if err != nil {

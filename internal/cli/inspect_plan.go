@@ -111,8 +111,8 @@ func (p plan) table(out io.Writer) error {
 		if s.Kernel != s.Kind {
 			fmt.Fprintf(out, "  [%s]", s.Kernel)
 		}
-		if s.Pass == "backward" {
-			fmt.Fprint(out, "  backward")
+		if s.Pass != "" && s.Pass != "forward" {
+			fmt.Fprintf(out, "  %s", s.Pass)
 		}
 		if s.MACs > 0 {
 			fmt.Fprintf(out, "  %d MACs", s.MACs)

@@ -34,11 +34,11 @@ type precisionFlags struct {
 
 func (f precisionFlags) check(cfg string) error {
 	switch {
-	case !f.Precision && (f.Cost != "" || f.SVG != "" || f.Ratio != 0):
-		return usagef("--cost, --ratio and --svg go with --precision")
+	case !f.Precision && (f.Cost != "" || f.SVG != "" || f.Ratio != 0 || f.LatencyIn != nativeRuntime):
+		return usagef("--cost, --ratio, --svg and --latency-in go with --precision")
 	case f.Precision && cfg == "": // its data set serves unless --dataset names one
 		return usagef("--precision: give --config FILE, whose compression has initializer.precision")
-	case f.Ratio < 0:
+	case f.Ratio != 0 && !(f.Ratio >= 1):
 		return usagef("--ratio: got %g, want 1 or more", f.Ratio)
 	}
 	return nil

@@ -22,8 +22,8 @@ type quantizeCmd struct {
 	SmoothQuant     float64 `help:"Move outliers of activations into the weights of matrix products: the exponent, 0.5 to 0.95 for transformers; 0 is off." default:"0" placeholder:"ALPHA" group:"accuracy"`
 	LearnedRounding bool    `help:"Round every weight up or down by the error of its layer's result." group:"accuracy"`
 
-	MaxDrop  float64 `help:"Return layers to more bits or to float, the most sensitive first, until top-1 is at most so many points below float's. What was tried is kept in NAME.search.json, from which the same command goes on." default:"-1" placeholder:"POINTS" group:"accuracy"`
-	MaxSteps int     `help:"Models that --max-drop tries at most; 0 means as many as there are layers." default:"0" placeholder:"N" group:"accuracy"`
+	MaxDrop  *float64 `help:"Return layers to more bits or to float, the most sensitive first, until top-1 is at most so many points below float's. What was tried is kept in NAME.search.json, from which the same command goes on." placeholder:"POINTS" group:"accuracy"`
+	MaxSteps int      `help:"Models that --max-drop tries at most; 0 means as many as there are layers." default:"0" placeholder:"N" group:"accuracy"`
 
 	NoEval bool `help:"Do not measure accuracies."`
 
@@ -65,6 +65,16 @@ func (c *quantizeCmd) Run(s *session) error {
 	if c.Samples < 1 {
 		return usagef("--samples: got %d, want 1 or more", c.Samples)
 	}
+	switch {
+	case c.MaxDrop == nil && c.MaxSteps != 0:
+		return usagef("--max-steps goes with --max-drop")
+	case c.MaxDrop != nil && !(*c.MaxDrop >= 0):
+		return usagef("--max-drop: got %g, want 0 or more", *c.MaxDrop)
+	case c.MaxSteps < 0:
+		return usagef("--max-steps: got %d, want 0 or more", c.MaxSteps)
+	case c.MaxDrop != nil && c.NoEval:
+		return usagef("--max-drop: accuracy has to be measured, leave out --no-eval")
+	}
 	cfg, algorithms, err := compression(c.Config)
 	if err != nil {
 		return err
@@ -80,11 +90,8 @@ func (c *quantizeCmd) Run(s *session) error {
 			return err
 		}
 	}
-	if c.MaxDrop >= 0 {
-		if c.NoEval {
-			return usagef("--max-drop: accuracy has to be measured, leave out --no-eval")
-		}
-		o.Control = &job.AccuracyControl{MaxDrop: c.MaxDrop, MaxSteps: c.MaxSteps}
+	if c.MaxDrop != nil {
+		o.Control = &job.AccuracyControl{MaxDrop: *c.MaxDrop, MaxSteps: c.MaxSteps}
 	}
 	p := newProgress(s.Err)
 	o.Options = job.Options{Logger: s.log, Progress: p.report, Note: p.note}

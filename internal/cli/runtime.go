@@ -28,16 +28,21 @@ func (f runtimeFlags) foreign() bool { return f.Runtime != nativeRuntime }
 
 // open loads a file into the chosen library.
 func (f runtimeFlags) open(path string, threads int, o runtimes.Options) (*runtimes.Session, error) {
-	o.Threads = threads
-	if threads == 0 {
-		o.Threads = runtime.NumCPU()
-	}
+	o.Threads = workers(threads)
 	o.Wide8Bit = f.NoSaturation
 	o.PrecisionF32 = true // what float layers of the file say
 	if f.Runtime == ovRuntime {
 		return openvino.Open(path, o)
 	}
 	return ort.Open(path, o)
+}
+
+// workers are the threads that --threads stands for.
+func workers(threads int) int {
+	if threads == 0 {
+		return runtime.NumCPU()
+	}
+	return threads
 }
 
 // layerCount is how many executed layers are of one type and precision.
