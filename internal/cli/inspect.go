@@ -12,24 +12,25 @@ import (
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
-	"github.com/go-nncf/nncf/train"
 	"github.com/go-nncf/nncf/zoo"
 )
 
 type inspectCmd struct {
-	Model      string `arg:"" help:"ONNX file, or the name of a built-in network."`
-	Text       bool   `help:"Print the graph as text, a line for each value and node." xor:"form"`
-	DOT        bool   `name:"dot" help:"Print the graph for Graphviz." xor:"form"`
-	Quantizers bool   `help:"List the quantizers that the configuration's compression puts in, each with the rule that put it there, and the operators left in float, with the reason." xor:"form"`
-	Config     string `help:"Configuration whose compression section is applied first; --quantizers alone takes the default INT8." placeholder:"FILE"`
-	Samples    int    `help:"Calibration samples of --dataset, which initialises the ranges." default:"300" placeholder:"N"`
+	Model   string `arg:"" help:"ONNX file, or the name of a built-in network."`
+	Config  string `help:"Configuration whose compression section is applied first; --quantizers and --sensitivity alone take the default INT8." placeholder:"FILE"`
+	Samples int    `help:"Calibration samples of --dataset, which initialises the ranges." default:"300" placeholder:"N"`
+
+	Text bool `help:"Print the graph as text, a line for each value and node." xor:"form" group:"graph"`
+	DOT  bool `name:"dot" help:"Print the graph for Graphviz." xor:"form" group:"graph"`
 	planFlags
-	pruningFlags
+
+	quantizersFlags
 	sensitivityFlags
-	sparsityFlags
-	compressionFlags
 	precisionFlags
 	binarizationFlags
+	sparsityFlags
+	pruningFlags
+	compressionFlags
 	dataFlags
 }
 
@@ -79,81 +80,108 @@ type count struct {
 	Count    int    `json:"count"`
 }
 
-func (c *inspectCmd) Run(s *session) error {
-	if c.Samples < 1 {
-		return usagef("--samples: got %d, want 1 or more", c.Samples)
+// inspectView is a report that a flag chooses. A new one is a file with its
+// flags and its run, a field of inspectCmd and a row of views.
+type inspectView struct {
+	flag   string
+	chosen bool
+	config bool // --config is needed
+	data   bool // --dataset is needed, or a --config that may name one
+	run    func(*session) error
+}
+
+func (c *inspectCmd) views() []inspectView {
+	return []inspectView{
+		{flag: "text", chosen: c.Text, run: c.text},
+		{flag: "dot", chosen: c.DOT, run: c.dot},
+		{flag: "plan", chosen: c.Plan, run: c.plan},
+		{flag: "quantizers", chosen: c.Quantizers, run: c.quantizers},
+		{flag: "sensitivity", chosen: c.Sensitivity, data: true, run: c.sensitivity},
+		{flag: "precision", chosen: c.Precision, config: true, run: c.precision},
+		{flag: "binarization", chosen: c.Binarization, config: true, run: c.binarization},
+		{flag: "sparsity", chosen: c.Sparsity, run: c.sparsity},
+		{flag: "pruning", chosen: c.Pruning, config: true, run: c.pruning},
+		{flag: "compression", chosen: c.Compression, run: c.compression},
+		{chosen: true, run: c.summary},
 	}
-	if c.Dataset != "" && !c.Quantizers && !c.Sensitivity && c.Config == "" {
+}
+
+func (c *inspectCmd) Run(s *session) error {
+	for _, check := range []func() error{c.dataFlags.check, c.planFlags.check, c.sensitivityFlags.check, c.sparsityFlags.check, c.precisionFlags.check} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	views := c.views()
+	v := views[slices.IndexFunc(views, func(v inspectView) bool { return v.chosen })]
+	switch {
+	case c.Samples < 1:
+		return usagef("--samples: got %d, want 1 or more", c.Samples)
+	case v.config && c.Config == "":
+		return usagef("--%s: add --config FILE, whose compression section it is about", v.flag)
+	case v.data && c.Dataset == "" && c.Config == "":
+		return usagef("--%s: add --dataset KIND:PATH, it measures on data", v.flag)
+	case c.Dataset != "" && !c.Quantizers && !v.data && c.Config == "":
 		return usagef("--dataset: the ranges it initialises are those of --quantizers, --sensitivity or --config")
 	}
-	if err := c.dataFlags.check(); err != nil {
-		return err
+	return v.run(s)
+}
+
+// subject is what a report is about: the model, and its compressed form k if
+// there is a configuration.
+func (c *inspectCmd) subject(s *session) (m *nncf.Model, k *nncf.Compressed, err error) {
+	if m, err = loadModel(c.Model); err != nil || c.Config == "" {
+		return m, nil, err
 	}
-	if err := c.planFlags.check(); err != nil {
-		return err
+	if k, err = c.compress(s, m); err != nil {
+		return nil, nil, err
 	}
-	if err := c.sensitivityFlags.check(c.Dataset, c.Config); err != nil {
-		return err
-	}
-	if err := c.sparsityFlags.check(); err != nil {
-		return err
-	}
-	if err := c.precisionFlags.check(c.Config); err != nil {
-		return err
-	}
-	if c.Precision {
-		return c.precision(s)
-	}
-	if c.Sensitivity {
-		return c.sensitivity(s)
-	}
-	if c.Pruning && c.Config == "" {
-		return usagef("--pruning: add --config FILE, whose compression section says what to prune")
-	}
-	if err := c.binarizationFlags.check(c.Config); err != nil {
-		return err
-	}
+	return &nncf.Model{Graph: k.Graph, Trace: k.Trace}, k, nil
+}
+
+// compressed applies the configuration, or the default INT8.
+func (c *inspectCmd) compressed(s *session) (*nncf.Compressed, error) {
 	m, err := loadModel(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	return c.compress(s, m)
+}
+
+// controllerOf finds the controller of an algorithm in a stack.
+func controllerOf[T any](k *nncf.Compressed) (found T, ok bool) {
+	for _, x := range compress.All(k.Controller) {
+		if c, is := x.(T); is {
+			found, ok = c, true
+		}
+	}
+	return found, ok
+}
+
+func (c *inspectCmd) text(s *session) error {
+	m, _, err := c.subject(s)
 	if err != nil {
 		return err
 	}
-	if c.Compression {
-		return s.printCompression(c.Model, m)
+	text, err := ir.Print(m.Graph)
+	if err != nil {
+		return err
 	}
-	if c.Sparsity && c.Config == "" {
-		return c.sparsity(s, c.Model, m, nil)
+	return s.printText("text", text)
+}
+
+func (c *inspectCmd) dot(s *session) error {
+	m, _, err := c.subject(s)
+	if err != nil {
+		return err
 	}
-	var hook train.Hook
-	if c.Quantizers || c.Config != "" {
-		k, err := c.compress(s, m)
-		if err != nil {
-			return err
-		}
-		if c.Pruning {
-			return s.printPruning(c.Model, k)
-		}
-		if c.Binarization {
-			return s.printBinarization(c.Model, k)
-		}
-		if c.Quantizers {
-			return s.printQuantizers(c.Model, k, c.Dataset != "")
-		}
-		if c.Sparsity {
-			return c.sparsity(s, c.Model, m, k)
-		}
-		m, hook = &nncf.Model{Graph: k.Graph, Trace: k.Trace}, k
-	}
-	switch {
-	case c.Plan:
-		return c.plan(s, c.Model, m, hook)
-	case c.Text:
-		text, err := ir.Print(m.Graph)
-		if err != nil {
-			return err
-		}
-		return s.printText("text", text)
-	case c.DOT:
-		return s.printText("dot", ir.DOT(m.Graph))
+	return s.printText("dot", ir.DOT(m.Graph))
+}
+
+func (c *inspectCmd) summary(s *session) error {
+	m, _, err := c.subject(s)
+	if err != nil {
+		return err
 	}
 	d := describe(m)
 	d.Model = c.Model

@@ -10,14 +10,7 @@ import (
 )
 
 type binarizationFlags struct {
-	Binarization bool `help:"List the layers that the configuration binarizes and those it leaves, with the reason, and how much of the work is binary." xor:"form"`
-}
-
-func (f *binarizationFlags) check(config string) error {
-	if f.Binarization && config == "" {
-		return usagef("--binarization: add --config FILE, whose compression section says what to binarize")
-	}
-	return nil
+	Binarization bool `help:"List the layers that the configuration binarizes and those it leaves, with the reason, and how much of the work is binary." xor:"form" group:"low bits"`
 }
 
 // binaryReport is what inspect --binarization reports.
@@ -53,12 +46,16 @@ func binaryLayers(k *nncf.Compressed) (r binaryReport, err error) {
 	return r, errors.New("the configuration does not binarize: its compression section has no algorithm binarization")
 }
 
-func (s *session) printBinarization(model string, k *nncf.Compressed) error {
+func (c *inspectCmd) binarization(s *session) error {
+	k, err := c.compressed(s)
+	if err != nil {
+		return err
+	}
 	r, err := binaryLayers(k)
 	if err != nil {
 		return err
 	}
-	r.Model = model
+	r.Model = c.Model
 	if s.JSON {
 		return s.printJSON(r)
 	}

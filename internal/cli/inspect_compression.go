@@ -8,17 +8,21 @@ import (
 )
 
 type compressionFlags struct {
-	Compression bool `help:"Show how an exported file was compressed, as its metadata say." xor:"form"`
+	Compression bool `help:"Show how an exported file was compressed, as its metadata say." xor:"form" group:"files"`
 }
 
-// printCompression reports the state in a file's metadata.
-func (s *session) printCompression(model string, m *nncf.Model) error {
+// compression reports the state in a file's metadata.
+func (c *inspectCmd) compression(s *session) error {
+	m, err := loadModel(c.Model)
+	if err != nil {
+		return err
+	}
 	f, err := nncf.StateOf(m)
 	if err != nil {
 		return err
 	}
 	if f == nil {
-		return fmt.Errorf("%s says nothing about its compression; files that nncf exports do", model)
+		return fmt.Errorf("%s says nothing about its compression; files that nncf exports do", c.Model)
 	}
 	if s.JSON {
 		return s.printJSON(f)

@@ -14,9 +14,9 @@ import (
 
 // planFlags are the flags of inspect --plan.
 type planFlags struct {
-	Plan      bool `help:"Print the steps that the engine runs: kernels, what was fused and why or why not, bytes moved, the map of memory." xor:"form"`
-	PlanTrain bool `name:"train" help:"With --plan: of a training step rather than of inference."`
-	PlanBatch int  `name:"plan-batch" help:"With --plan: batch size." default:"1" placeholder:"N"`
+	Plan      bool `help:"Print the steps that the engine runs: kernels, what was fused and why or why not, bytes moved, the map of memory." xor:"form" group:"graph"`
+	PlanTrain bool `name:"train" help:"With --plan: of a training step rather than of inference." group:"graph"`
+	PlanBatch int  `name:"plan-batch" help:"With --plan: batch size." default:"1" placeholder:"N" group:"graph"`
 	memoryFlag
 }
 
@@ -42,8 +42,16 @@ type plan struct {
 }
 
 // plan compiles the model as training or inference would, and prints the plan.
-// hook is the compressed model that it belongs to, or nil.
-func (f planFlags) plan(s *session, name string, m *nncf.Model, hook train.Hook) error {
+func (c *inspectCmd) plan(s *session) error {
+	m, k, err := c.subject(s)
+	if err != nil {
+		return err
+	}
+	var hook train.Hook // a nil *Compressed would not be nil in it
+	if k != nil {
+		hook = k
+	}
+	f := c.planFlags
 	if len(m.Graph.Inputs) != 1 {
 		return fmt.Errorf("the model has %d inputs, --plan takes one", len(m.Graph.Inputs))
 	}
@@ -56,7 +64,7 @@ func (f planFlags) plan(s *session, name string, m *nncf.Model, hook train.Hook)
 	if err != nil {
 		return err
 	}
-	p := plan{Model: name, Batch: f.PlanBatch, Train: f.PlanTrain}
+	p := plan{Model: c.Model, Batch: f.PlanBatch, Train: f.PlanTrain}
 	if f.PlanTrain {
 		t, err := nncf.NewTrainer(m.Graph, train.Options{Schedule: train.ScheduleOptions{LR: 0.01}, Threads: s.Threads, MaxMemory: limit, Logger: s.log}, hook)
 		if err != nil {

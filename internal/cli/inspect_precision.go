@@ -25,19 +25,17 @@ import (
 
 // precisionFlags are those of inspect --precision.
 type precisionFlags struct {
-	Precision bool    `help:"Choose bits by sensitivity as the configuration says (initializer.precision of type hawq), and tell everything about the choice: traces, perturbations, costs, configurations tried." xor:"form"`
-	Cost      string  `help:"With --precision: what the ratio counts, macs, bytes or latency of each layer on this machine; default what the configuration says." enum:",macs,bytes,latency" default:"" placeholder:"WHAT"`
-	Ratio     float64 `help:"With --precision: another compression_ratio than the configuration's." placeholder:"R"`
-	SVG       string  `name:"svg" help:"With --precision: write a picture of the Pareto fronts." placeholder:"FILE"`
-	LatencyIn string  `help:"With --cost latency: what executes the layers, native, onnxruntime or openvino." enum:"native,onnxruntime,openvino" default:"native" placeholder:"NAME"`
+	Precision bool    `help:"Choose bits by sensitivity as the configuration says (initializer.precision of type hawq), and tell everything about the choice: traces, perturbations, costs, configurations tried." xor:"form" group:"low bits"`
+	Cost      string  `help:"With --precision: what the ratio counts, macs, bytes or latency of each layer on this machine; default what the configuration says." enum:",macs,bytes,latency" default:"" placeholder:"WHAT" group:"low bits"`
+	Ratio     float64 `help:"With --precision: another compression_ratio than the configuration's." placeholder:"R" group:"low bits"`
+	SVG       string  `name:"svg" help:"With --precision: write a picture of the Pareto fronts." placeholder:"FILE" group:"low bits"`
+	LatencyIn string  `help:"With --cost latency: what executes the layers, native, onnxruntime or openvino." enum:"native,onnxruntime,openvino" default:"native" placeholder:"NAME" group:"low bits"`
 }
 
-func (f precisionFlags) check(cfg string) error {
+func (f precisionFlags) check() error {
 	switch {
 	case !f.Precision && (f.Cost != "" || f.SVG != "" || f.Ratio != 0 || f.LatencyIn != nativeRuntime):
 		return usagef("--cost, --ratio, --svg and --latency-in go with --precision")
-	case f.Precision && cfg == "": // its data set serves unless --dataset names one
-		return usagef("--precision: give --config FILE, whose compression has initializer.precision")
 	case f.Ratio != 0 && !(f.Ratio >= 1):
 		return usagef("--ratio: got %g, want 1 or more", f.Ratio)
 	}
@@ -103,10 +101,8 @@ func (c *inspectCmd) precision(s *session) error {
 		return err
 	}
 	r := precisionReport{Model: c.Model}
-	for _, x := range compress.All(k.Controller) {
-		if q, ok := x.(*quantization.Controller); ok && q.Precision() != nil {
-			r.PrecisionReport = q.Precision()
-		}
+	if q, ok := controllerOf[*quantization.Controller](k); ok {
+		r.PrecisionReport = q.Precision()
 	}
 	r.Seconds = time.Since(start).Seconds()
 	if c.SVG != "" {

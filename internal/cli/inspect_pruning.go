@@ -6,14 +6,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/go-nncf/nncf"
-	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/pruning"
 )
 
 // pruningFlags are the flags of inspect --pruning.
 type pruningFlags struct {
-	Pruning bool `help:"List the clusters of filters that go together, their importances, what the configuration's filter pruning would remove at its target, what stays and why, FLOPs and parameters before and after." xor:"form"`
+	Pruning bool `help:"List the clusters of filters that go together, their importances, what the configuration's filter pruning would remove at its target, what stays and why, FLOPs and parameters before and after." xor:"form" group:"sparsity and pruning"`
 }
 
 // pruningReport is what inspect --pruning reports.
@@ -22,22 +20,21 @@ type pruningReport struct {
 	pruning.Report
 }
 
-// printPruning plans the target of the configuration's filter pruning.
-func (s *session) printPruning(model string, k *nncf.Compressed) error {
-	var c *pruning.Controller
-	for _, x := range compress.All(k.Controller) {
-		if p, ok := x.(*pruning.Controller); ok {
-			c = p
-		}
-	}
-	if c == nil {
-		return errors.New("the configuration does not prune: its compression section has no algorithm filter_pruning")
-	}
-	plan, err := c.Plan()
+// pruning plans the target of the configuration's filter pruning.
+func (c *inspectCmd) pruning(s *session) error {
+	k, err := c.compressed(s)
 	if err != nil {
 		return err
 	}
-	r := pruningReport{model, plan}
+	p, ok := controllerOf[*pruning.Controller](k)
+	if !ok {
+		return errors.New("the configuration does not prune: its compression section has no algorithm filter_pruning")
+	}
+	plan, err := p.Plan()
+	if err != nil {
+		return err
+	}
+	r := pruningReport{c.Model, plan}
 	if s.JSON {
 		return s.printJSON(r)
 	}

@@ -8,12 +8,12 @@ import (
 
 // sensitivityFlags are those of inspect --sensitivity.
 type sensitivityFlags struct {
-	Sensitivity bool `help:"Quantize as nncf quantize does and rank the layers by the error of the outputs when each alone is quantized; with noise in place, clipping, cost, and a list of ignored_scopes." xor:"form"`
-	Probe       int  `help:"Samples to measure --sensitivity on." default:"50" placeholder:"N"`
-	Accuracy    int  `help:"Measure the accuracy for each layer of --sensitivity too, on so many samples of the test part; 0 does not." default:"0" placeholder:"N"`
+	Sensitivity bool `help:"Quantize as nncf quantize does and rank the layers by the error of the outputs when each alone is quantized; with noise in place, clipping, cost, and a list of ignored_scopes." xor:"form" group:"quantization"`
+	Probe       int  `help:"Samples to measure --sensitivity on." default:"50" placeholder:"N" group:"quantization"`
+	Accuracy    int  `help:"Measure the accuracy for each layer of --sensitivity too, on so many samples of the test part; 0 does not." default:"0" placeholder:"N" group:"quantization"`
 }
 
-func (f sensitivityFlags) check(dataset, config string) error {
+func (f sensitivityFlags) check() error {
 	switch {
 	case f.Probe < 1:
 		return usagef("--probe: got %d, want 1 or more", f.Probe)
@@ -21,8 +21,6 @@ func (f sensitivityFlags) check(dataset, config string) error {
 		return usagef("--accuracy: got %d, want 0 or more", f.Accuracy)
 	case f.Accuracy > 0 && !f.Sensitivity:
 		return usagef("--accuracy: it is measured by --sensitivity")
-	case f.Sensitivity && dataset == "" && config == "":
-		return usagef("--sensitivity: give --dataset KIND:PATH, errors are measured on data")
 	}
 	return nil
 }

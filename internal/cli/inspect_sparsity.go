@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"text/tabwriter"
 
-	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/sparsity"
 )
 
 type sparsityFlags struct {
-	Sparsity bool     `help:"List the zeros of every layer's weight; with --config those that its sparsity algorithms make, with their thresholds." xor:"form"`
-	Level    *float64 `help:"Level for --sparsity instead of the schedule's: its first one, or its last if that is 0." placeholder:"SHARE"`
+	Sparsity bool     `help:"List the zeros of every layer's weight; with --config those that its sparsity algorithms make, with their thresholds." xor:"form" group:"sparsity and pruning"`
+	Level    *float64 `help:"Level for --sparsity instead of the schedule's: its first one, or its last if that is 0." placeholder:"SHARE" group:"sparsity and pruning"`
 }
 
 func (f *sparsityFlags) check() error {
@@ -33,7 +32,11 @@ type sparsityView struct {
 	Layers    []sparsity.LayerReport `json:"layers"`
 }
 
-func (f *sparsityFlags) sparsity(s *session, model string, m *nncf.Model, k *nncf.Compressed) error {
+func (c *inspectCmd) sparsity(s *session) error {
+	m, k, err := c.subject(s)
+	if err != nil {
+		return err
+	}
 	var views []sparsityView
 	if k == nil {
 		v := sparsityView{Layers: sparsity.Zeros(m.Graph)}
@@ -41,19 +44,19 @@ func (f *sparsityFlags) sparsity(s *session, model string, m *nncf.Model, k *nnc
 		v.Level, v.Target = v.Reached, v.Reached
 		views = append(views, v)
 	} else {
-		for _, c := range compress.All(k.Controller) {
-			r, ok := c.(sparsity.Reporter)
+		for _, x := range compress.All(k.Controller) {
+			r, ok := x.(sparsity.Reporter)
 			if !ok {
 				continue
 			}
-			v := sparsityView{Algorithm: c.Algorithm()}
-			if l, ok := c.(compress.Leveled); ok {
+			v := sparsityView{Algorithm: x.Algorithm()}
+			if l, ok := x.(compress.Leveled); ok {
 				level := l.Level()
 				if level == 0 {
 					level = l.Target()
 				}
-				if f.Level != nil {
-					level = *f.Level
+				if c.Level != nil {
+					level = *c.Level
 				}
 				if err := l.SetLevel(level); err != nil {
 					return usagef("--level: %v", err)
@@ -69,7 +72,7 @@ func (f *sparsityFlags) sparsity(s *session, model string, m *nncf.Model, k *nnc
 		}
 	}
 	if s.JSON {
-		return s.printJSON(map[string]any{"model": model, "sparsity": views})
+		return s.printJSON(map[string]any{"model": c.Model, "sparsity": views})
 	}
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	for i, v := range views {

@@ -11,6 +11,11 @@ import (
 	"github.com/go-nncf/nncf/compress/quantization"
 )
 
+// quantizersFlags are those of inspect --quantizers.
+type quantizersFlags struct {
+	Quantizers bool `help:"List the quantizers that the configuration's compression puts in, each with the rule that put it there, and the operators left in float, with the reason." xor:"form" group:"quantization"`
+}
+
 // quantizerReport is what inspect --quantizers reports.
 type quantizerReport struct {
 	Model      string               `json:"model"`
@@ -42,8 +47,8 @@ type intervals interface {
 	Intervals() [][]quantization.Interval
 }
 
-// quantizers describes the quantizers of a compressed model.
-func quantizers(k *nncf.Compressed, initialized bool) (quantizerReport, error) {
+// quantizersOf describes the quantizers of a compressed model.
+func quantizersOf(k *nncf.Compressed, initialized bool) (quantizerReport, error) {
 	r := quantizerReport{Quantizers: []quantizerEntry{}, Float: []quantization.Float{}}
 	found := false
 	for _, s := range k.Setups() {
@@ -53,7 +58,7 @@ func quantizers(k *nncf.Compressed, initialized bool) (quantizerReport, error) {
 		}
 		found = true
 		var ranges [][]quantization.Interval
-		if c, ok := k.Controller.(intervals); ok && initialized {
+		if c, ok := controllerOf[intervals](k); ok && initialized {
 			ranges = c.Intervals()
 		}
 		for i, q := range setup.Quantizers {
@@ -98,12 +103,16 @@ func (e *quantizerEntry) setRange(list []quantization.Interval) {
 	e.Range = of(func(x quantization.Interval) float32 { return x.High - x.Low })
 }
 
-func (s *session) printQuantizers(model string, k *nncf.Compressed, initialized bool) error {
-	r, err := quantizers(k, initialized)
+func (c *inspectCmd) quantizers(s *session) error {
+	k, err := c.compressed(s)
 	if err != nil {
 		return err
 	}
-	r.Model = model
+	r, err := quantizersOf(k, c.Dataset != "")
+	if err != nil {
+		return err
+	}
+	r.Model = c.Model
 	if s.JSON {
 		return s.printJSON(r)
 	}
