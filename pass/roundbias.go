@@ -18,8 +18,10 @@ import (
 // Where batch normalization follows the layer, its bias is what moves, by at
 // most half a step times the factor that [FoldBatchNorm] folds. Values are written
 // to the stored tensors in place, as an optimizer does; writing twice changes
-// nothing. A bias that is shared or computed stays, and so do all of a graph that
-// ToQDQ refuses; the trace says so.
+// nothing. A bias that several nodes read, as of a module that is used twice,
+// becomes a constant of its own for each layer but the last, since the file rounds
+// it for each: training is over then. A bias that is computed stays, and so do all
+// of a graph that ToQDQ refuses; the trace says so.
 func RoundBiases(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "round-biases", t)
 	file := g.Clone()
@@ -54,7 +56,7 @@ func roundBias(p *rewrite.Patch, file *ir.Graph, n *ir.Node) {
 	if !ok {
 		return
 	}
-	target := n.Input(2)
+	owner, port := n, 2
 	factor, offset := 1.0, make([]float64, len(bias))
 	if o, ok := n.Op.(op.Gemm); ok {
 		_, beta := o.Factors()
@@ -68,11 +70,18 @@ func roundBias(p *rewrite.Patch, file *ir.Graph, n *ir.Node) {
 		for c := range offset {
 			offset[c] = shift[c] * gain[c]
 		}
-		target, factor = bn.In[2], 1
+		owner, factor = bn, 1
 	}
-	if target == nil || !target.IsStored() || len(target.Uses()) != 1 || target.Data.DType() != tensor.Float32 || target.Data.Len() != len(bias) || factor == 0 {
-		p.Note("%s: the bias stays, it is shared or computed", n.Label())
+	target := owner.Input(port)
+	if target == nil || !target.IsStored() || target.Data.DType() != tensor.Float32 || target.Data.Len() != len(bias) || factor == 0 {
+		p.Note("%s: the bias stays, it is computed", n.Label())
 		return
+	}
+	if len(target.Uses()) != 1 || isOutput(p.Graph(), target) {
+		own := p.B.Const(target.Name+"/of/"+n.Label(), target.Data.Clone())
+		p.SetInput(owner, port, own)
+		p.Note("%s: %s is a copy of %s, which others read too", n.Label(), own.Name, target.Name)
+		target = own
 	}
 	moved := false
 	for c, b := range bias {

@@ -10,7 +10,6 @@
 package distillation
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -137,9 +136,7 @@ func (*Setup) Algorithm() string { return Name }
 // Restore decodes a setup that was marshalled.
 func Restore(raw json.RawMessage) (compress.Setup, error) {
 	s := &Setup{}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err := d.Decode(s); err != nil {
+	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("%s setup: %w", Name, err)
 	}
 	if s.Type != "softmax" && s.Type != "mse" || !(s.Temperature > 0) {
