@@ -126,7 +126,7 @@ func (c *Config) stages() (s compress.Stages, staged bool) {
 			if json.Unmarshal(*keys.Params, &s) != nil { // told when the algorithm is made
 				s = compress.Stages{}
 			}
-			staged = staged || string(*keys.Params) != "{}"
+			staged = staged || s != (compress.Stages{}) // as package quantization decides
 		}
 		if staged = staged || section.Algorithm == binarization.Name; staged {
 			return s, true

@@ -111,6 +111,9 @@ func (o RBLoss) Factors(target []float32, scores []*tensor.Tensor) []float64 {
 }
 
 func (o RBLoss) want(in []*tensor.Tensor) (frozen bool, err error) {
+	if len(in) < 3 {
+		return false, fmt.Errorf("got %d inputs, want target, step and at least one tensor of scores", len(in))
+	}
 	for i, t := range in {
 		if t == nil || t.DType() != tensor.Float32 && i != 1 {
 			return false, fmt.Errorf("input %d: got %v, want float32", i, t)
@@ -120,7 +123,7 @@ func (o RBLoss) want(in []*tensor.Tensor) (frozen bool, err error) {
 	if o.Local {
 		want = len(in) - 2
 	}
-	if len(in) < 3 || in[0].Len() != want {
+	if in[0].Len() != want {
 		return false, fmt.Errorf("got %d targets, want %d", in[0].Len(), want)
 	}
 	step, err := intOf(in[1], "step")

@@ -31,7 +31,7 @@ func (c *canvas) text(x, y float64, anchor, s string) {
 	c.add(`<text x="%s" y="%s" text-anchor="%s">%s</text>`, num(x), num(y), anchor, html.EscapeString(s))
 }
 
-// bytes closes the picture.
+// picture is the whole file.
 func (c *canvas) picture(title string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" width="%s" height="%s" font-family="sans-serif" font-size="12">`+"\n", num(c.width), num(c.height), num(c.width), num(c.height))

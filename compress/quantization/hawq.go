@@ -1,6 +1,7 @@
 package quantization
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,15 +114,8 @@ func (c *Controller) choosePrecision(ctx context.Context, r compress.Runner, cal
 	return nil
 }
 
-func (p *Precision) cost() string       { return or(p.Cost, CostMACs) }
-func (p *Precision) assignment() string { return or(p.Assignment, "liberal") }
-
-func or(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
-}
+func (p *Precision) cost() string       { return cmp.Or(p.Cost, CostMACs) }
+func (p *Precision) assignment() string { return cmp.Or(p.Assignment, "liberal") }
 
 // sampleShapes returns the shapes of the inputs for one sample.
 func sampleShapes(g *ir.Graph, cal compress.Calibration) (map[string][]int, error) {
@@ -355,7 +349,7 @@ func (s *selection) search(ctx context.Context, _ compress.Runner, cal compress.
 			return err
 		}
 	}
-	res, err := precision.Search(ctx, p, s.o.ratio(), or(s.o.Search, precision.Auto))
+	res, err := precision.Search(ctx, p, s.o.ratio(), cmp.Or(s.o.Search, precision.Auto))
 	if err != nil {
 		return err
 	}
