@@ -42,6 +42,7 @@ func TestTrainOptions_Stages(t *testing.T) {
 		{"neither", `"compression": {"algorithm": "binarization"}`, "adam", 1e-3, 1e-5, 0},
 		{"second of two", `"compression": [{"algorithm": "quantization"}, {"algorithm": "binarization", "params": {"base_lr": 0.5}}]`, "adam", 0.5, 1e-5, 0},
 		{"quantization", `"compression": {"algorithm": "quantization"}`, "adam", 1e-4, 1e-4, 0},
+		{"empty params", `"compression": {"algorithm": "quantization", "params": { }}`, "adam", 1e-4, 1e-4, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k, err := config.Parse("x.json", []byte("{"+c.text+"}"))
