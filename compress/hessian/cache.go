@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/go-nncf/nncf/internal/atomicfile"
 	"github.com/go-nncf/nncf/ir"
@@ -18,7 +16,7 @@ import (
 )
 
 // cacheVersion changes when equal keys would give other results.
-const cacheVersion = "hessian traces 1"
+const cacheVersion = "hessian traces 2"
 
 // cacheKey is a hash of everything the traces follow from: the graph with its
 // stored tensors, the samples with their targets, and the options.
@@ -41,26 +39,45 @@ func cacheKey(g *ir.Graph, weights []string, d *points, opt Options) (string, er
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// hashTensor hashes type, shape and every element.
 func hashTensor(h hash.Hash, t *tensor.Tensor) {
 	fmt.Fprintln(h, t.DType(), t.Shape())
-	var buf []byte
+	if t.DType() == tensor.String {
+		fmt.Fprintf(h, "%q", tensor.Data[string](t))
+		return
+	}
+	if err := binary.Write(h, binary.LittleEndian, elements(t)); err != nil {
+		panic("hessian: " + err.Error()) // a hash takes all numbers
+	}
+}
+
+// elements returns the slice of numbers that a tensor holds.
+func elements(t *tensor.Tensor) any {
 	switch t.DType() {
 	case tensor.Float32:
-		for chunk := range slices.Chunk(t.F32(), 1<<14) {
-			buf = buf[:0]
-			for _, v := range chunk {
-				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
-			}
-			h.Write(buf)
-		}
+		return t.F32()
+	case tensor.Float64:
+		return tensor.Data[float64](t)
+	case tensor.Int4, tensor.Int8:
+		return tensor.Data[int8](t)
+	case tensor.Int16:
+		return tensor.Data[int16](t)
+	case tensor.Int32:
+		return tensor.Data[int32](t)
 	case tensor.Int64:
-		for _, v := range t.I64() {
-			buf = binary.LittleEndian.AppendUint64(buf[:0], uint64(v))
-			h.Write(buf)
-		}
-	default:
-		fmt.Fprintln(h, t)
+		return t.I64()
+	case tensor.Uint4, tensor.Uint8:
+		return tensor.Data[uint8](t)
+	case tensor.Float16, tensor.BFloat16, tensor.Uint16:
+		return tensor.Data[uint16](t)
+	case tensor.Uint32:
+		return tensor.Data[uint32](t)
+	case tensor.Uint64:
+		return tensor.Data[uint64](t)
+	case tensor.Bool:
+		return tensor.Data[bool](t)
 	}
+	panic("hessian: tensor of type " + t.DType().String())
 }
 
 func cachePath(dir, key string) string { return filepath.Join(dir, "hessian-"+key[:32]+".json") }

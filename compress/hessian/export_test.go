@@ -17,3 +17,9 @@ func ProductGraph(g *ir.Graph, names []string, batch []*tensor.Tensor) (*ir.Grap
 	}
 	return p.graph, nil
 }
+
+// CrossEntropy is a loss as a caller would give it.
+var CrossEntropy Loss = crossEntropy
+
+// CacheKey is the key of a model without data.
+func CacheKey(g *ir.Graph) (string, error) { return cacheKey(g, nil, &points{}, Options{}) }

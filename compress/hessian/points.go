@@ -32,7 +32,8 @@ type Data struct {
 	Batches, Labelled func(n int) Batches
 	// Loss is that of training; nil is the cross-entropy of the first output.
 	Loss Loss
-	// Cache is a folder that keeps results; empty keeps none.
+	// Cache is a folder that keeps results; empty keeps none, and so does a Loss,
+	// on which results depend.
 	Cache string
 	// Note, if set, receives a line after each round of probes.
 	Note func(format string, args ...any)

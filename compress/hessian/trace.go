@@ -112,6 +112,9 @@ func Traces(ctx context.Context, r Runner, g *ir.Graph, weights []string, data D
 	if err != nil {
 		return nil, fmt.Errorf("Hessian traces: %w", err)
 	}
+	if data.Loss != nil {
+		data.Cache = "" // functions cannot be told apart, and traces depend on it
+	}
 	key, err := cacheKey(g, weights, d, opt)
 	if err != nil {
 		return nil, fmt.Errorf("Hessian traces: %w", err)

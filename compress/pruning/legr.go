@@ -161,6 +161,9 @@ func (c *Controller) learn(ctx context.Context, r compress.Runner, cal compress.
 			all = all[1:] // the oldest dies
 		}
 	}
+	if best.k == nil {
+		return errors.New("no candidate computes finite outputs; check the data, or a smaller max_pruning")
+	}
 	c.state.Coefficients = best.k
 	c.setup.Coefficients = best.k
 	if path := o.Params.SaveCoeffs; path != "" {

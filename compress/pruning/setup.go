@@ -85,6 +85,9 @@ func Restore(raw json.RawMessage) (compress.Setup, error) {
 			return nil, fmt.Errorf("pruning setup: cluster %d has no members", i)
 		}
 	}
+	if n := len(s.Coefficients); n > 0 && n != len(s.Clusters) {
+		return nil, fmt.Errorf("pruning setup: got ranking coefficients of %d clusters, want %d", n, len(s.Clusters))
+	}
 	return s, nil
 }
 
