@@ -33,7 +33,8 @@ type Stepwise struct {
 
 // CompareStepwise runs a on data and b on data and the results of a's quantizers
 // of activations, which b has under the same names as DequantizeLinear,
-// FakeQuantize or a trainable quantizer. Neither graph changes. The result has 0
+// FakeQuantize or a trainable quantizer, and in the same shape: a file without
+// pruned channels is compared where none are missing. Neither graph changes. The result has 0
 // quantizers, and nothing was run, if they have none in common.
 func CompareStepwise(ctx context.Context, r compress.Runner, a, b *ir.Graph, data compress.Batches) (*Stepwise, error) {
 	b = b.Clone()
@@ -41,7 +42,7 @@ func CompareStepwise(ctx context.Context, r compress.Runner, a, b *ir.Graph, dat
 	var wantA, wantB []*ir.Value
 	var steps []float64
 	for _, p := range list {
-		if step := stepOf(p.b); isQuantizer(p.a.Def) && step > 0 {
+		if step := stepOf(p.b); isQuantizer(p.a.Def) && step > 0 && sameLengths(p.a.Type, p.b.Type) {
 			wantA, wantB, steps = append(wantA, p.a), append(wantB, p.b), append(steps, step)
 		}
 	}
@@ -130,6 +131,18 @@ func CompareStepwise(ctx context.Context, r compress.Runner, a, b *ir.Graph, dat
 		s.OutputError = max(s.OutputError, sums[i].RelativeError())
 	}
 	return s, nil
+}
+
+// sameLengths reports whether no axis has one known length in a and another in b.
+func sameLengths(a, b ir.Type) bool {
+	for i, d := range a.Dims {
+		m, known := d.Known()
+		n, both := b.Dims[i].Known()
+		if known && both && m != n {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Stepwise) add(name string, x, y []float32, step float64) {
