@@ -102,6 +102,21 @@ func loadModel(c *config.Config) (*nncf.Model, error) {
 // isFile reports whether a configuration's model is a file.
 func isFile(c *config.Config) bool { return strings.EqualFold(filepath.Ext(c.Model), ".onnx") }
 
+// classifies reports whether an output has one score per class and sample: an
+// axis of classes, and behind it at most axes of length 1. The classes of images
+// mean nothing to a detector.
+func classifies(t ir.Type) bool {
+	if t.Rank() < 2 {
+		return false
+	}
+	for _, d := range t.Dims[2:] {
+		if n, known := d.Known(); !known || n != 1 {
+			return false
+		}
+	}
+	return true
+}
+
 // fit makes loaders serve a model: with a fixed batch axis they get its batch,
 // and leave out samples that do not fill one. More classes than the model has
 // outputs are an error. Loaders may be nil.
@@ -119,7 +134,7 @@ func fit(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error 
 		if l == nil {
 			continue
 		}
-		if scores.Type.Rank() >= 2 {
+		if classifies(scores.Type) {
 			n := len(l.Dataset.Classes())
 			if k, known := scores.Type.Dims[1].Known(); known && n > k {
 				return fmt.Errorf("the data set has %d classes, output %q of the model has %d: choose the data set that the model is for, or a model with %d outputs", n, scores.Name, k, n)
