@@ -27,12 +27,7 @@ type layer struct {
 func (l layer) name() string { return l.node.Out[0].Name }
 
 // label is how reports call the layer.
-func (l layer) label() string {
-	if l.node.Name != "" {
-		return l.node.Name
-	}
-	return l.name()
-}
+func (l layer) label() string { return l.node.Label() }
 
 func (l layer) weight() *ir.Value { return l.node.In[l.port] }
 

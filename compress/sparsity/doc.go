@@ -10,11 +10,12 @@
 // a quantizer included, so a weight is Quantize(Mask(w)) whatever order a
 // configuration has. It works on weights alone, once per step; no activation is
 // touched. Weights under the mask keep their values and come back if their rank
-// does. [Controller.Strip] writes the zeros into the weights: exported files hold
+// does. Strip (see [compress.Controller]) writes the zeros into the weights: exported files hold
 // zeros and no masks.
 //
 // Weights of convolutions, matrix products and embeddings count; biases and
-// normalizations stay dense. The level is the share of zeros.
+// normalizations stay dense. The level is the share of zeros among the weights
+// that the exported file has: what pruning removes does not count.
 //
 // Unstructured zeros make files compress well and need hardware or runtimes that
 // use them to run faster; patterns ([Pattern]) serve hardware with rules.
