@@ -54,14 +54,6 @@ func (s *step) title() string {
 	return s.node.Op.Kind() + " " + s.node.Name
 }
 
-// aliases returns all slots over the same buffer as s.
-func (c *compiler) aliases(s *slot) []*slot {
-	if s.buf == nil {
-		return nil
-	}
-	return c.byBuffer[s.buf]
-}
-
 // needs reports whether b must run after a: it reads what a writes, or one of
 // them writes scratch memory that the other uses.
 func needs(b, a *step) bool {

@@ -22,9 +22,6 @@ func SumAbs(x []float32) float64 { return each(active.sumAbs, x) }
 // SumSquares returns Σ x[i]².
 func SumSquares(x []float32) float64 { return each(active.sumSquares, x) }
 
-// Norm2 returns √Σ x[i]².
-func Norm2(x []float32) float64 { return math.Sqrt(SumSquares(x)) }
-
 // SumSquaresAbout returns Σ (x[i]−m)².
 func SumSquaresAbout(x []float32, m float32) float64 {
 	var acc [lanes]float32
@@ -144,7 +141,7 @@ func extreme(acc *[lanes]float32, better func(a, b float32) bool) float32 {
 }
 
 // Rows calls f for each row of x and stores the result: dst[r] = f(row r).
-// Useful with Sum, Mean, Norm2, SumSquares, SumAbs.
+// Useful with Sum, Mean, SumSquares, SumAbs.
 func Rows(dst, x []float32, row int, f func([]float32) float64) {
 	checkRows(len(dst), len(x), row)
 	for r := range dst {
