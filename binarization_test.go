@@ -10,6 +10,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/compress/pruning"
+	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/op"
@@ -114,5 +115,14 @@ func TestCompress_PrunedAndBinarized(t *testing.T) {
 		if d := v - want[i]; !(d < 1e-4 && d > -1e-4) { // folding the first normalization rounds
 			t.Fatalf("element %d: got %v, want %v", i, v, want[i])
 		}
+	}
+}
+
+// Blocks of movement sparsity lie across channels, which is said at the start.
+func TestCompress_PrunedInTrainingUnderBlocks(t *testing.T) {
+	p := pruning.Options{Params: pruning.Params{Removal: pruning.AtTraining}}
+	_, err := nncf.Compress(t.Context(), tiny(t), []compress.Algorithm{pruning.New(p), sparsity.NewMovement(sparsity.MovementOptions{})}, nncf.CompressOptions{})
+	if err == nil || !strings.Contains(err.Error(), `set "removal" to "export"`) {
+		t.Errorf("got error %v, want one that says what to set", err)
 	}
 }

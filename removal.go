@@ -10,6 +10,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/compress/pruning"
+	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/pass"
@@ -56,16 +57,22 @@ func (c *Compressed) Removal() (*Removal, error) {
 
 // checkRemoval refuses to cut filters out of binarized layers: the factor of each
 // filter that is left is a mean over weights of which some would go, so the
-// smaller model would compute something else.
+// smaller model would compute something else. Nor does it cut channels under the
+// masks of movement sparsity during training, whose blocks lie across them.
 func checkRemoval(algorithms []compress.Algorithm) error {
-	binary, cut := false, false
+	binary, cut, blocks, training := false, false, false, false
 	for _, a := range algorithms {
+		blocks = blocks || a.Name() == sparsity.Movement
 		switch a := a.(type) {
 		case binarization.Algorithm:
 			binary = true
 		case pruning.Algorithm:
 			cut = a.Options.Params.Removal != pruning.Never
+			training = a.Options.Params.Removal == pruning.AtTraining
 		}
+	}
+	if blocks && training {
+		return errors.New(`filter_pruning, movement_sparsity: channels cannot be cut out during training while blocks of their weights have scores: set "removal" to "export" in the params of filter_pruning`)
 	}
 	if binary && cut {
 		return errors.New(`filter_pruning, binarization: filters cannot be cut out of binarized layers, whose factors are means over all weights: set "removal" to "never" in the params of filter_pruning, or leave one of the two out`)
