@@ -10,8 +10,8 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/compress/pruning"
-	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/op"
 )
