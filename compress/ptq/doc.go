@@ -9,7 +9,8 @@
 //	            learn-rounding), fast or full bias correction (rule correct-bias)
 //
 // What can be decided on one pass is decided on one: with default options the
-// float model runs once over the samples, and nothing else runs.
+// float model runs on 32 samples to compare channels, then once over all samples,
+// and nothing else runs.
 //
 // Batch normalization stays a node. Its scale takes what is moved, its bias what
 // is corrected, and export folds it exactly; so the simulated model is the one

@@ -32,9 +32,9 @@ type Options struct {
 	BiasCorrection string `json:"bias_correction,omitempty"`
 	BiasSamples    int    `json:"bias_correction_samples,omitempty"`
 
-	// AlignChannels evens out the channels of activations between convolutions,
-	// see [Prepare].
-	AlignChannels bool `json:"channel_alignment,omitempty"`
+	// KeepChannels leaves the channels of activations between convolutions as
+	// they are; otherwise their sizes are evened out, see [Prepare].
+	KeepChannels bool `json:"keep_channels,omitempty"`
 
 	// SmoothQuant moves outliers of activations into the weights of the matrix
 	// products behind layer normalizations: 0 is off, otherwise the exponent of
@@ -87,7 +87,6 @@ func (o Options) biasSamples() int {
 	return max(1, o.subset()/5)
 }
 
-// Algorithms adapts algorithms to a model that is not trained any further:
 // Algorithms adapts algorithms to a model that is not trained any further.
 // Unless the configuration says otherwise, batch normalization keeps its
 // statistics, and ranges are the extremes of the subset: training widens a range

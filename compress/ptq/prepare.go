@@ -11,12 +11,16 @@ import (
 )
 
 // Prepare changes the float model g into one that computes the same, up to
-// float32 rounding, and is easier to quantize.
+// float32 rounding, and is easier to quantize: sizes of channels move from
+// activations into the weights that read them (rules align-channels and
+// smooth-quant), layers get the biases that are corrected later. Results whose
+// channels changed are called NAME/aligned, so that comparisons by name leave them
+// out.
 func Prepare(ctx context.Context, r compress.Runner, g *ir.Graph, o Options, cal compress.Calibration, t *rewrite.Trace) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	if o.AlignChannels || o.SmoothQuant > 0 {
+	if !o.KeepChannels || o.SmoothQuant > 0 {
 		if err := moveScales(ctx, r, g, o, cal, t); err != nil {
 			return err
 		}

@@ -168,7 +168,7 @@ func TestQuantize_FastBias(t *testing.T) {
 		{"conv1.weight", "bn1"}, {"depthwise.weight", "depthwise"}, {"bare.weight", "bare"}, {"up.weight", "up"}, {"fc.weight", "fc"},
 	} {
 		m, cal := network(t, 1), samples(2, 5, 3, 9, 9)
-		float, c := quantized(t, m, lowBits(3), ptq.Options{}, cal)
+		float, c := quantized(t, m, lowBits(3), ptq.Options{KeepChannels: true}, cal)
 		// In float but for this layer's weight: the corrected bias with the float model's input.
 		for _, n := range c.Graph.Nodes() {
 			switch n.Op.(type) {
@@ -227,17 +227,23 @@ func uncorrected(t *testing.T, float, g *ir.Graph, name string, cal compress.Cal
 	return means(t, c, name, cal)
 }
 
-// One pass over the samples serves ranges and means.
+// One pass over the samples serves ranges and means; channels are compared on a
+// few samples before.
 func TestStatistics_OnePass(t *testing.T) {
 	m := network(t, 1)
 	cal := samples(2, 5, 3, 9, 9)
-	passes := 0
-	counted := compress.Calibration{Batches: func(n int) compress.Batches { passes++; return cal.Batches(n) }}
-	if _, _, err := nncf.Quantize(t.Context(), m, nncf.QuantizeOptions{Calibration: counted}); err != nil {
-		t.Fatal(err)
-	}
-	if passes != 1 {
-		t.Errorf("got %d passes over the samples, want 1", passes)
+	for _, c := range []struct {
+		o    ptq.Options
+		want []int
+	}{{ptq.Options{}, []int{32, 300}}, {ptq.Options{KeepChannels: true}, []int{300}}} {
+		var passes []int
+		counted := compress.Calibration{Batches: func(n int) compress.Batches { passes = append(passes, n); return cal.Batches(n) }}
+		if _, _, err := nncf.Quantize(t.Context(), m, nncf.QuantizeOptions{Options: c.o, Calibration: counted}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(passes, c.want) {
+			t.Errorf("%+v: got passes over %v samples, want %v", c.o, passes, c.want)
+		}
 	}
 }
 

@@ -81,6 +81,7 @@ func moveScales(ctx context.Context, r compress.Runner, g *ir.Graph, o Options, 
 		p := rewrite.New(g, s.rule, t)
 		if low, high, ok := s.apply(peaks[i]); ok {
 			p.Note("%s: channels scaled by %.3g to %.3g", s.value.Name, low, high)
+			s.rename(g)
 		}
 		if err := p.Commit(); err != nil {
 			return err
@@ -149,7 +150,7 @@ func scalingOf(g *ir.Graph, v *ir.Value, o Options) (s scaling, ok bool) {
 		s.readers = append(s.readers, l)
 	}
 	switch {
-	case matrices == 0 && o.AlignChannels:
+	case matrices == 0 && !o.KeepChannels:
 		s.rule = "align-channels"
 	case convolutions == 0 && o.SmoothQuant > 0:
 		s.rule, s.alpha = "smooth-quant", o.SmoothQuant
@@ -273,6 +274,19 @@ func (s scaling) apply(peaks []float64) (low, high float64, ok bool) {
 		}
 	}
 	return low, high, true
+}
+
+// rename marks the values whose elements are no longer those of the model that
+// was given. A node without a name is known by its result, which stays.
+func (s scaling) rename(g *ir.Graph) {
+	for v := s.value; ; v = v.Def.In[0] {
+		if v.Def.Name != "" {
+			g.Rename(v, g.UniqueName(v.Name+"/aligned"))
+		}
+		if v.Def == s.source {
+			return
+		}
+	}
 }
 
 func (s scaling) divideSource(factors []float64) {
