@@ -18,6 +18,13 @@ const (
 	NoBias   = "none"
 )
 
+// Alignments of channels.
+const (
+	AlignDepthwise = "depthwise" // those that only depthwise convolutions read; the default
+	AlignAll       = "all"
+	AlignNone      = "none"
+)
+
 // Options of quantization after training. The zero value is a good default.
 type Options struct {
 	// Subset is the number of samples; 0 means [DefaultSubset].
@@ -32,9 +39,10 @@ type Options struct {
 	BiasCorrection string `json:"bias_correction,omitempty"`
 	BiasSamples    int    `json:"bias_correction_samples,omitempty"`
 
-	// KeepChannels leaves the channels of activations between convolutions as
-	// they are; otherwise their sizes are evened out, see [Prepare].
-	KeepChannels bool `json:"keep_channels,omitempty"`
+	// AlignChannels says which channels of activations between convolutions are
+	// evened out, see [Prepare]: those that only depthwise convolutions read
+	// (default), where it costs the weights nothing; all; or none.
+	AlignChannels string `json:"align_channels,omitempty"`
 
 	// SmoothQuant moves outliers of activations into the weights of the matrix
 	// products behind layer normalizations: 0 is off, otherwise the exponent of
@@ -62,6 +70,11 @@ func (o Options) Validate() error {
 	case "", FastBias, FullBias, NoBias:
 	default:
 		fail("bias_correction: got %q, want fast, full or none", o.BiasCorrection)
+	}
+	switch o.AlignChannels {
+	case "", AlignDepthwise, AlignAll, AlignNone:
+	default:
+		fail("align_channels: got %q, want depthwise, all or none", o.AlignChannels)
 	}
 	if o.BiasSamples < 0 {
 		fail("bias_correction_samples: got %d, want 0 or more", o.BiasSamples)

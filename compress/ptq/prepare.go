@@ -20,7 +20,7 @@ func Prepare(ctx context.Context, r compress.Runner, g *ir.Graph, o Options, cal
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	if !o.KeepChannels || o.SmoothQuant > 0 {
+	if o.AlignChannels != AlignNone || o.SmoothQuant > 0 {
 		if err := moveScales(ctx, r, g, o, cal, t); err != nil {
 			return err
 		}

@@ -168,7 +168,7 @@ func TestQuantize_FastBias(t *testing.T) {
 		{"conv1.weight", "bn1"}, {"depthwise.weight", "depthwise"}, {"bare.weight", "bare"}, {"up.weight", "up"}, {"fc.weight", "fc"},
 	} {
 		m, cal := network(t, 1), samples(2, 5, 3, 9, 9)
-		float, c := quantized(t, m, lowBits(3), ptq.Options{KeepChannels: true}, cal)
+		float, c := quantized(t, m, lowBits(3), ptq.Options{AlignChannels: ptq.AlignNone}, cal)
 		// In float but for this layer's weight: the corrected bias with the float model's input.
 		for _, n := range c.Graph.Nodes() {
 			switch n.Op.(type) {
@@ -235,7 +235,7 @@ func TestStatistics_OnePass(t *testing.T) {
 	for _, c := range []struct {
 		o    ptq.Options
 		want []int
-	}{{ptq.Options{}, []int{32, 300}}, {ptq.Options{KeepChannels: true}, []int{300}}} {
+	}{{ptq.Options{}, []int{32, 300}}, {ptq.Options{AlignChannels: ptq.AlignNone}, []int{300}}} {
 		var passes []int
 		counted := compress.Calibration{Batches: func(n int) compress.Batches { passes = append(passes, n); return cal.Batches(n) }}
 		if _, _, err := nncf.Quantize(t.Context(), m, nncf.QuantizeOptions{Options: c.o, Calibration: counted}); err != nil {

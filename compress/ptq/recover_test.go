@@ -71,7 +71,8 @@ func TestPrepare_MovesScales(t *testing.T) {
 		o     ptq.Options
 		rules []string // values that are scaled
 	}{
-		{"align-channels", convs, samples(2, 5, 3, 9, 9), ptq.Options{}, []string{"relu1", "relu2", "relu3"}},
+		{"align-channels", convs, samples(2, 5, 3, 9, 9), ptq.Options{AlignChannels: ptq.AlignAll}, []string{"relu1", "relu2", "relu3"}},
+		{"align-channels", convs, samples(2, 5, 3, 9, 9), ptq.Options{}, []string{"relu1"}},
 		{"smooth-quant", transformer(t), samples(2, 5, 6, 8), ptq.Options{SmoothQuant: 0.5}, []string{"norm"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,7 +96,7 @@ func TestPrepare_MovesScales(t *testing.T) {
 					t.Errorf("%s: its scale did not move; trace %v", name, trace.Changes)
 				}
 			}
-			_, plain := quantized(t, c.m, lowBits(8), ptq.Options{KeepChannels: true}, c.cal)
+			_, plain := quantized(t, c.m, lowBits(8), ptq.Options{AlignChannels: ptq.AlignNone}, c.cal)
 			_, moved := quantized(t, c.m, lowBits(8), c.o, c.cal)
 			before, after := outputError(t, c.m.Graph, plain.Graph, c.cal), outputError(t, c.m.Graph, moved.Graph, c.cal)
 			t.Logf("relative error of the output: %.3g, with scales moved %.3g", before, after)
@@ -133,7 +134,7 @@ func TestRecover(t *testing.T) {
 // The full correction makes the means right in the quantized model itself.
 func TestQuantize_FullBias(t *testing.T) {
 	m, cal := network(t, 1), samples(2, 5, 3, 9, 9)
-	float, c := quantized(t, m, lowBits(3), ptq.Options{KeepChannels: true, BiasCorrection: ptq.FullBias, BiasSamples: 20}, cal)
+	float, c := quantized(t, m, lowBits(3), ptq.Options{AlignChannels: ptq.AlignNone, BiasCorrection: ptq.FullBias, BiasSamples: 20}, cal)
 	for _, name := range []string{"bn1", "depthwise", "bare", "up", "fc"} {
 		want, got := means(t, float.Graph, name, cal), means(t, c.Graph, name, cal)
 		for ch := range want {
@@ -148,7 +149,7 @@ func TestQuantize_FullBias(t *testing.T) {
 // down.
 func TestLearnRounding_Grid(t *testing.T) {
 	m, cal := network(t, 1), samples(2, 5, 3, 9, 9)
-	float, c := quantized(t, m, lowBits(4), ptq.Options{KeepChannels: true, LearnRounding: true, BiasCorrection: ptq.NoBias}, cal)
+	float, c := quantized(t, m, lowBits(4), ptq.Options{AlignChannels: ptq.AlignNone, LearnRounding: true, BiasCorrection: ptq.NoBias}, cal)
 	moved := 0
 	for _, n := range c.Graph.Nodes() {
 		q, ok := n.Op.(op.FakeQuantizeSymmetric)

@@ -150,7 +150,7 @@ func scalingOf(g *ir.Graph, v *ir.Value, o Options) (s scaling, ok bool) {
 		s.readers = append(s.readers, l)
 	}
 	switch {
-	case matrices == 0 && !o.KeepChannels:
+	case matrices == 0 && (o.AlignChannels == AlignAll || o.AlignChannels != AlignNone && s.alpha == 1):
 		s.rule = "align-channels"
 	case convolutions == 0 && o.SmoothQuant > 0:
 		s.rule, s.alpha = "smooth-quant", o.SmoothQuant

@@ -18,7 +18,7 @@ type quantizeCmd struct {
 	Preset  string `help:"performance: symmetric activations; mixed: asymmetric ones. Replaces the configuration's." enum:",performance,mixed" default:"" placeholder:"NAME"`
 
 	BiasCorrection  string  `help:"fast: by the mean inputs of layers; full: layer after layer on the quantized model; none." enum:"fast,full,none" default:"fast" placeholder:"HOW" group:"accuracy"`
-	AlignChannels   bool    `help:"Even out the channels of activations between convolutions, exactly, by moving factors into weights." default:"true" negatable:"" group:"accuracy"`
+	AlignChannels   string  `help:"Even out channels of activations between convolutions, exactly, by moving factors into weights: depthwise: where only depthwise convolutions read them; all; none." enum:"depthwise,all,none" default:"depthwise" placeholder:"WHICH" group:"accuracy"`
 	SmoothQuant     float64 `help:"Move outliers of activations into the weights of matrix products: the exponent, 0.5 to 0.95 for transformers; 0 is off." default:"0" placeholder:"ALPHA" group:"accuracy"`
 	LearnedRounding bool    `help:"Round every weight up or down by the error of its layer's result." group:"accuracy"`
 
@@ -81,7 +81,7 @@ func (c *quantizeCmd) Run(s *session) error {
 	}
 	o := job.QuantizeOptions{Model: c.Model, Output: c.Output, Algorithms: algorithms, Samples: c.Samples,
 		Export: job.ExportOptions{Format: c.Format, Opset: c.Opset}, Threads: s.Threads,
-		Recovery: ptq.Options{Preset: c.Preset, BiasCorrection: c.BiasCorrection, KeepChannels: !c.AlignChannels, SmoothQuant: c.SmoothQuant, LearnRounding: c.LearnedRounding}}
+		Recovery: ptq.Options{Preset: c.Preset, BiasCorrection: c.BiasCorrection, AlignChannels: c.AlignChannels, SmoothQuant: c.SmoothQuant, LearnRounding: c.LearnedRounding}}
 	if o.Data, err = c.loader(cfg, data.Train, 0, true); err != nil {
 		return err
 	}
