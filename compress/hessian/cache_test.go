@@ -36,10 +36,11 @@ func TestCacheKey(t *testing.T) {
 		return k
 	}
 	for _, d := range []tensor.DType{tensor.Uint8, tensor.Float32} {
-		if key(model(d, 1)) != key(model(d, 1)) {
+		one, again := key(model(d, 1)), key(model(d, 1))
+		if one != again {
 			t.Errorf("%v: equal models have different keys", d)
 		}
-		if key(model(d, 1)) == key(model(d, 2)) {
+		if one == key(model(d, 2)) {
 			t.Errorf("%v: different elements have the same key", d)
 		}
 	}

@@ -105,26 +105,26 @@ func Traces(ctx context.Context, r Runner, g *ir.Graph, weights []string, data D
 		return nil, err
 	}
 	if len(weights) == 0 {
-		return nil, errors.New("Hessian traces: there are no weights")
+		return nil, errors.New("traces of the Hessian: there are no weights")
 	}
 	opt = opt.withDefaults()
 	d, err := gather(ctx, r, g, data, opt)
 	if err != nil {
-		return nil, fmt.Errorf("Hessian traces: %w", err)
+		return nil, fmt.Errorf("traces of the Hessian: %w", err)
 	}
 	if data.Loss != nil {
 		data.Cache = "" // functions cannot be told apart, and traces depend on it
 	}
 	key, err := cacheKey(g, weights, d, opt)
 	if err != nil {
-		return nil, fmt.Errorf("Hessian traces: %w", err)
+		return nil, fmt.Errorf("traces of the Hessian: %w", err)
 	}
 	if res := readCache(data.Cache, key); res != nil {
 		return res, nil
 	}
 	res, err := estimate(ctx, r, g, weights, data.Loss, d, opt, data.Note)
 	if err != nil {
-		return nil, fmt.Errorf("Hessian traces: %w", err)
+		return nil, fmt.Errorf("traces of the Hessian: %w", err)
 	}
 	if err := writeCache(data.Cache, key, res); err != nil && data.Note != nil {
 		data.Note("%v", err)
