@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-nncf/nncf"
@@ -86,11 +87,11 @@ func TestDifference_NotFinite(t *testing.T) {
 func TestCompare_Interrupted(t *testing.T) {
 	for after := range 4 {
 		ctx, cancel := context.WithCancel(t.Context())
-		n := 0
+		var n atomic.Int64 // both models draw batches, at the same time
 		data := func() compress.Batches {
 			return func(yield func([]*tensor.Tensor, error) bool) {
 				for range 50 {
-					if n++; n > 10*after {
+					if n.Add(1) > int64(10*after) {
 						cancel()
 					}
 					if !yield([]*tensor.Tensor{tensor.New(tensor.Float32, 1000, 2)}, nil) {
