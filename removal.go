@@ -111,11 +111,11 @@ func (c *Compressed) sized(cut bool) (*ir.Graph, ModelSize, error) {
 			s.Parameters += int64(v.Data.Len())
 		}
 	}
-	if one, err := g.Specialize(oneSample(g)); err == nil {
+	shapes, _ := g.SampleShapes()
+	if one, err := g.Specialize(shapes); err == nil {
 		for _, n := range one.Nodes() {
-			if k, ok := n.Op.(ir.Costed); ok && static(n) {
-				s.MACs += k.Cost(n).MACs
-			}
+			cost, _ := ir.CostOf(n)
+			s.MACs += cost.MACs
 		}
 	}
 	file := g.Clone()
@@ -131,40 +131,6 @@ func (c *Compressed) sized(cut bool) (*ir.Graph, ModelSize, error) {
 	}
 	s.Bytes = int64(buf.Len())
 	return g, s, nil
-}
-
-// oneSample sets open first axes of the inputs to 1.
-func oneSample(g *ir.Graph) map[string][]int {
-	shapes := map[string][]int{}
-	for _, v := range g.Inputs {
-		var s []int
-		for i, d := range v.Type.Dims {
-			n, known := d.Known()
-			if !known && i > 0 {
-				s = nil
-				break
-			}
-			if !known {
-				n = 1
-			}
-			s = append(s, n)
-		}
-		if s != nil {
-			shapes[v.Name] = s
-		}
-	}
-	return shapes
-}
-
-// static reports whether all lengths of a node's values are known.
-func static(n *ir.Node) bool {
-	return !slices.ContainsFunc(slices.Concat(n.In, n.Out), func(v *ir.Value) bool {
-		if v == nil {
-			return false
-		}
-		_, ok := v.Type.Shape()
-		return !ok
-	})
 }
 
 // ShrinkNow cuts pruned channels out of the model under training, if an

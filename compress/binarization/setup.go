@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
@@ -141,38 +140,25 @@ func source(v *ir.Value) string {
 // empty if shapes stay unknown.
 func costs(g *ir.Graph) map[string]int64 {
 	out := map[string]int64{}
-	shapes := map[string][]int{}
-	for _, v := range g.Inputs {
-		var s []int
-		for i, d := range v.Type.Dims {
-			n, known := d.Known()
-			if !known || i == 0 {
-				n = 1
-			}
-			if !known && i > 0 {
-				return out
-			}
-			s = append(s, n)
+	shapes, ok := g.SampleShapes()
+	if !ok {
+		return out
+	}
+	for _, s := range shapes {
+		if len(s) > 0 {
+			s[0] = 1
 		}
-		shapes[v.Name] = s
 	}
 	one, err := g.Specialize(shapes)
 	if err != nil {
 		return out
 	}
 	for _, n := range one.Nodes() {
-		c, ok := n.Op.(ir.Costed)
-		if !ok || slices.ContainsFunc(n.In, func(v *ir.Value) bool { return v != nil && !static(v) }) || !static(n.Out[0]) {
-			continue
+		if cost, ok := ir.CostOf(n); ok {
+			out[n.Out[0].Name] = cost.MACs
 		}
-		out[n.Out[0].Name] = c.Cost(n).MACs
 	}
 	return out
-}
-
-func static(v *ir.Value) bool {
-	_, ok := v.Type.Shape()
-	return ok
 }
 
 // Restore decodes a setup that was marshalled.

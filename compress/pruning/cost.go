@@ -74,20 +74,13 @@ func newCosts(g *ir.Graph, groups []*channel.Group) (*costs, error) {
 		return i
 	}
 	for _, n := range s.Nodes() {
-		costed, ok := n.Op.(ir.Costed)
-		if !ok {
+		if _, ok := n.Op.(ir.Costed); !ok {
 			continue
 		}
 		l := layerCost{node: n.Label(), filters: -1}
-		for _, v := range append(append([]*ir.Value(nil), n.In...), n.Out...) {
-			if v != nil {
-				if _, ok := v.Type.Shape(); !ok {
-					c.known = false
-				}
-			}
-		}
-		if c.known {
-			l.flops = 2 * float64(costed.Cost(n).MACs)
+		cost, ok := ir.CostOf(n)
+		if c.known = c.known && ok; c.known {
+			l.flops = 2 * float64(cost.MACs)
 		}
 		if isLayer(n) {
 			p := n.Op.(ir.Weighted).Weights(n)
@@ -115,20 +108,9 @@ func newCosts(g *ir.Graph, groups []*channel.Group) (*costs, error) {
 
 // sample is g for one sample.
 func sample(g *ir.Graph) (*ir.Graph, error) {
-	shapes := map[string][]int{}
-	for _, v := range g.Inputs {
-		var s []int
-		for i, d := range v.Type.Dims {
-			n, known := d.Known()
-			if !known {
-				if i > 0 {
-					return g, nil // stays symbolic
-				}
-				n = 1
-			}
-			s = append(s, n)
-		}
-		shapes[v.Name] = s
+	shapes, ok := g.SampleShapes()
+	if !ok {
+		return g, nil // stays symbolic
 	}
 	s, err := g.Specialize(shapes)
 	if err != nil {

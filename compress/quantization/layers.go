@@ -61,20 +61,11 @@ func (c *Controller) findLayers(shapes map[string][]int) ([]*layer, error) {
 // sample, by name of their result. Without shapes, a free batch axis is 1.
 func (c *Controller) macs(shapes map[string][]int) (map[string]int64, error) {
 	if shapes == nil {
-		shapes = map[string][]int{}
-		for _, v := range c.float.Inputs {
-			var s []int
-			for i, d := range v.Type.Dims {
-				n, ok := d.Known()
-				if !ok && i > 0 {
-					return nil, fmt.Errorf("input %q is %v: the arithmetic of layers needs known lengths behind the batch axis", v.Name, v.Type)
-				}
-				if !ok {
-					n = 1
-				}
-				s = append(s, n)
-			}
-			shapes[v.Name] = s
+		var ok bool
+		if shapes, ok = c.float.SampleShapes(); !ok {
+			i := slices.IndexFunc(c.float.Inputs, func(v *ir.Value) bool { return shapes[v.Name] == nil })
+			v := c.float.Inputs[i]
+			return nil, fmt.Errorf("input %q is %v: the arithmetic of layers needs known lengths behind the batch axis", v.Name, v.Type)
 		}
 	}
 	g, err := c.float.Specialize(shapes)
@@ -89,18 +80,14 @@ func (c *Controller) macs(shapes map[string][]int) (map[string]int64, error) {
 	}
 	m := map[string]int64{}
 	for _, n := range g.Nodes() {
-		k, ok := n.Op.(ir.Costed)
-		if !ok || !isLayer(n) {
+		if _, ok := n.Op.(ir.Costed); !ok || !isLayer(n) {
 			continue
 		}
-		for _, v := range append(slices.Clone(n.In), n.Out...) {
-			if v != nil {
-				if _, known := v.Type.Shape(); !known {
-					return nil, n.Errorf("cost", "got a value of type %v, want known lengths", v.Type)
-				}
-			}
+		cost, ok := ir.CostOf(n)
+		if !ok {
+			return nil, n.Errorf("cost", "got a result of type %v, want known lengths of all that it reads and makes", n.Out[0].Type)
 		}
-		m[n.ResultName()] = k.Cost(n).MACs / samples
+		m[n.ResultName()] = cost.MACs / samples
 	}
 	return m, nil
 }

@@ -275,12 +275,8 @@ func costs(g *ir.Graph, shapes map[string][]int) map[string]int64 {
 		}
 	}
 	for _, n := range sp.Nodes() {
-		c, ok := n.Op.(ir.Costed)
-		if !ok || len(n.Out) == 0 || n.Out[0] == nil {
-			continue
-		}
-		if _, known := n.Out[0].Type.Shape(); known {
-			out[n.Out[0].Name] = c.Cost(n).MACs / batch
+		if cost, ok := ir.CostOf(n); ok {
+			out[n.ResultName()] = cost.MACs / batch
 		}
 	}
 	return out

@@ -290,20 +290,9 @@ func describe(m *nncf.Model) description {
 
 // macs counts the multiply-accumulates of one sample, 0 if shapes stay unknown.
 func macs(g *ir.Graph) int64 {
-	shapes := map[string][]int{}
-	for _, v := range g.Inputs {
-		var s []int
-		for i, d := range v.Type.Dims {
-			n, ok := d.Known()
-			if !ok && i > 0 {
-				return 0
-			}
-			if !ok {
-				n = 1
-			}
-			s = append(s, n)
-		}
-		shapes[v.Name] = s
+	shapes, ok := g.SampleShapes()
+	if !ok {
+		return 0
 	}
 	sp, err := g.Specialize(shapes)
 	if err != nil || !static(sp) {
@@ -311,9 +300,8 @@ func macs(g *ir.Graph) int64 {
 	}
 	total := int64(0)
 	for _, n := range sp.Nodes() {
-		if k, ok := n.Op.(ir.Costed); ok {
-			total += k.Cost(n).MACs
-		}
+		cost, _ := ir.CostOf(n)
+		total += cost.MACs
 	}
 	return total
 }
