@@ -13,6 +13,14 @@ func DecodeStrict(b []byte, v any) error {
 	return d.Decode(v)
 }
 
+// ValueOr returns what p points to, a field that was given, or the default.
+func ValueOr[T any](p *T, def T) T {
+	if p != nil {
+		return *p
+	}
+	return def
+}
+
 // EachKey calls f for the keys of a JSON object in the order of the text, which
 // decides between scopes that match the same operator. null has no keys.
 func EachKey(b []byte, f func(key string, raw json.RawMessage) error) error {

@@ -73,7 +73,7 @@ func (s Stages) Validate() error {
 
 // Enabled reports what is compressed during an epoch.
 func (s Stages) Enabled(epoch int) (activations, weights bool) {
-	return epoch >= orDefault(s.Activations, 1), epoch >= orDefault(s.Weights, 1)
+	return epoch >= ValueOr(s.Activations, 1), epoch >= ValueOr(s.Weights, 1)
 }
 
 // Drop returns when the learning rate begins to fall and for how many epochs it
@@ -82,14 +82,7 @@ func (s Stages) Drop() (start, epochs int, ok bool) {
 	if s.PolyDropStart == nil {
 		return 0, 0, false
 	}
-	return *s.PolyDropStart, orDefault(s.PolyDropEpochs, 30), true
-}
-
-func orDefault[T any](v *T, d T) T {
-	if v == nil {
-		return d
-	}
-	return *v
+	return *s.PolyDropStart, ValueOr(s.PolyDropEpochs, 30), true
 }
 
 // StageOf is the stage of an algorithm that has compressed activations, weights,

@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+
+	"github.com/go-nncf/nncf/compress"
 )
 
 // Modes of accuracy-aware training.
@@ -60,10 +62,10 @@ func (a *AccuracyAware) Validate() error {
 	if p.Relative != nil && p.Absolute != nil {
 		bad("got maximal_relative_accuracy_degradation and maximal_absolute_accuracy_degradation, want one")
 	}
-	if s, m := Value(p.Step, 0.1), Value(p.MinimalStep, 0.025); m > s {
+	if s, m := compress.ValueOr(p.Step, 0.1), compress.ValueOr(p.MinimalStep, 0.025); m > s {
 		bad("minimal_compression_rate_step: got %g, want at most the initial step of %g", m, s)
 	}
-	if f := Value(p.StepFactor, 0.5); !(f > 0 && f < 1) {
+	if f := compress.ValueOr(p.StepFactor, 0.5); !(f > 0 && f < 1) {
 		bad("compression_rate_step_reduction_factor: got %g, want between 0 and 1", f)
 	}
 	return errors.Join(errs...)
@@ -77,13 +79,5 @@ func (a *AccuracyAware) Limit(epochs int) int {
 	if epochs == 0 {
 		epochs = 10000
 	}
-	return Value(a.Params.MaximalEpochs, epochs)
-}
-
-// Value returns what p points to, or the default.
-func Value[T any](p *T, def T) T {
-	if p != nil {
-		return *p
-	}
-	return def
+	return compress.ValueOr(a.Params.MaximalEpochs, epochs)
 }

@@ -71,7 +71,7 @@ func (r *run) beginSearch() error {
 		return nil
 	}
 	float := r.result.Float.Top1
-	s := &search{Tolerated: float * (1 - 0.01*config.Value(a.Params.Relative, 1)), Step: config.Value(a.Params.Step, 0.1)}
+	s := &search{Tolerated: float * (1 - 0.01*compress.ValueOr(a.Params.Relative, 1)), Step: compress.ValueOr(a.Params.Step, 0.1)}
 	if a.Params.Absolute != nil {
 		s.Tolerated = float - *a.Params.Absolute
 	}
@@ -99,7 +99,7 @@ func (r *run) firstPhase(now best) {
 		}
 		return
 	}
-	if good || now.Epoch+1 >= config.Value(a.Params.InitialEpochs, 5) {
+	if good || now.Epoch+1 >= compress.ValueOr(a.Params.InitialEpochs, 5) {
 		s.Searching, s.Level, s.Epochs, s.Budget = true, now.Level, 0, now.Metric-s.Tolerated
 	}
 }
@@ -156,7 +156,7 @@ func (r *run) nextLevel() (bool, error) {
 	}
 	p := r.c.AccuracyAware.Params
 	first := s.Sign == 0
-	if first || s.Budget >= 0 || s.Epochs >= config.Value(p.Patience, 3) {
+	if first || s.Budget >= 0 || s.Epochs >= compress.ValueOr(p.Patience, 3) {
 		if err := r.changeLevel(); err != nil || s.Done {
 			return false, err
 		}
@@ -173,7 +173,7 @@ func (r *run) changeLevel() error {
 		sign = -1
 	}
 	if s.Sign != 0 && sign != s.Sign {
-		s.Step *= config.Value(p.StepFactor, 0.5)
+		s.Step *= compress.ValueOr(p.StepFactor, 0.5)
 		s.Turns++
 	}
 	level := s.Level + float64(sign)*s.Step
@@ -182,7 +182,7 @@ func (r *run) changeLevel() error {
 		return r.save(lastName)
 	}
 	switch {
-	case s.Step < config.Value(p.MinimalStep, 0.025):
+	case s.Step < compress.ValueOr(p.MinimalStep, 0.025):
 		return end("the next change of the level would be %.4g, less than the least", s.Step)
 	case level < lowestLevel:
 		return end("the accuracy is not reached at the level %.4g, and there is no lower one to try", s.Level)
@@ -211,7 +211,7 @@ func (r *run) changeLevel() error {
 	}
 	rate := r.c.TrainOptions().Schedule.LR
 	for range s.Turns {
-		rate *= config.Value(p.LRFactor, 0.5)
+		rate *= compress.ValueOr(p.LRFactor, 0.5)
 	}
 	r.trainer.Schedule().Fixed = rate
 	r.opt.note("level %.4g after %.4g (budget %+.2f points): from the best model, learning rate %.4g", level, s.Level, s.Budget, rate)

@@ -12,6 +12,19 @@ import (
 // the forward pass is in float32, step by step: what is trained must be, bit
 // for bit, what engines compute and files contain.
 
+// IsFakeQuantizer reports whether n, which may be nil, is a trainable
+// fake-quantizer.
+func IsFakeQuantizer(n *ir.Node) bool {
+	if n == nil {
+		return false
+	}
+	switch n.Op.(type) {
+	case FakeQuantizeSymmetric, FakeQuantizeAsymmetric:
+		return true
+	}
+	return false
+}
+
 // fqEpsilon keeps a scale or range from being zero.
 const fqEpsilon float32 = 1e-16
 

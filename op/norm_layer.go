@@ -175,9 +175,12 @@ func layerNormGrad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool, axi
 func (LayerNormalization) Cost(n *ir.Node) ir.Cost { return elementOps(n, 6) }
 
 // MapAxes implements [ir.AxisMapper].
-func (o LayerNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
+func (o LayerNormalization) MapAxes(n *ir.Node, m ir.AxisMap) { normalizedAxes(n, m, o.Axis) }
+
+// normalizedAxes maps the axes of a normalization over those from axis on.
+func normalizedAxes(n *ir.Node, m ir.AxisMap, axis int) {
 	x := n.In[0]
-	a, err := tensor.Axis(o.Axis, x.Type.Rank())
+	a, err := tensor.Axis(axis, x.Type.Rank())
 	if err != nil {
 		return
 	}
@@ -273,30 +276,7 @@ func (o RMSNormalization) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need
 func (RMSNormalization) Cost(n *ir.Node) ir.Cost { return elementOps(n, 4) }
 
 // MapAxes implements [ir.AxisMapper].
-func (o RMSNormalization) MapAxes(n *ir.Node, m ir.AxisMap) {
-	x := n.In[0]
-	a, err := tensor.Axis(o.Axis, x.Type.Rank())
-	if err != nil {
-		return
-	}
-	var axes []int
-	for ; a < x.Type.Rank(); a++ {
-		axes = append(axes, a)
-	}
-	sameAxes(n, m, "its entries are normalized together", axes...)
-	for _, v := range n.In[1:] {
-		if v != nil {
-			fixFrom(m, v, 0, "it belongs to entries that are normalized together")
-		}
-	}
-	for _, v := range n.Out[1:] {
-		for i := range x.Type.Rank() - len(axes) {
-			if v != nil {
-				tieAxes(m, x, i, v, i)
-			}
-		}
-	}
-}
+func (o RMSNormalization) MapAxes(n *ir.Node, m ir.AxisMap) { normalizedAxes(n, m, o.Axis) }
 
 func (RMSNormalization) QuantTrait() ir.QuantTrait { return ir.QuantFloat }
 

@@ -26,7 +26,7 @@ func ToFakeQuantize(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "to-fakequantize", t)
 	var errs []error
 	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
-		if !isQuantizer(n) {
+		if !op.IsFakeQuantizer(n) {
 			continue
 		}
 		if err := fileQuantizer(p, n); err != nil {

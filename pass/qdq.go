@@ -52,7 +52,7 @@ func quantizeActivations(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "quantize-activations", t)
 	var errs []error
 	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
-		if !isQuantizer(n) || onWeights(n) {
+		if !op.IsFakeQuantizer(n) || onWeights(n) {
 			continue
 		}
 		if err := activationPair(p, n); err != nil {

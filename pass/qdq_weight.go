@@ -23,7 +23,7 @@ func quantizeWeights(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "quantize-weights", t)
 	var errs []error
 	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
-		if !isQuantizer(n) || !onWeights(n) {
+		if !op.IsFakeQuantizer(n) || !onWeights(n) {
 			continue
 		}
 		if err := weightIntegers(p, n); err != nil {

@@ -47,15 +47,6 @@ type quantizer struct {
 	grids []grid
 }
 
-// isQuantizer reports whether the node is a trainable fake-quantizer.
-func isQuantizer(n *ir.Node) bool {
-	switch n.Op.(type) {
-	case op.FakeQuantizeSymmetric, op.FakeQuantizeAsymmetric:
-		return true
-	}
-	return false
-}
-
 // readQuantizer reads the grids of a trainable fake-quantizer, whose parameters
 // must be stored.
 func readQuantizer(n *ir.Node) (*quantizer, error) {

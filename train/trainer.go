@@ -23,7 +23,8 @@ import (
 
 // Hook is how compression takes part in training; controllers of package
 // compress satisfy it. A hook may also be a [compress.TrainingFormer], which
-// changes the graph of a step, and a [compress.ParameterRuler].
+// changes the graph of a step, a [compress.ParameterRuler] and a
+// [compress.AfterStepper].
 type Hook interface {
 	// EpochStep is called before each epoch, Step before the first forward pass of
 	// each optimizer step.
@@ -32,10 +33,6 @@ type Hook interface {
 	// Loss adds a term to the loss graph, or returns nil.
 	Loss(b *ir.Builder) (*ir.Value, error)
 }
-
-// AfterStepper is a [Hook] that is also called after each optimizer step, when
-// parameters have changed.
-type AfterStepper interface{ AfterStep() }
 
 // StagedHook is a Hook that changes the model when some epochs begin.
 type StagedHook interface {
@@ -303,7 +300,7 @@ func (t *Trainer) update(grads []*tensor.Tensor, epoch float64, scale float32) {
 	}
 	t.optimizer.Decay(!t.schedule.opt.Drop.noDecay(epoch))
 	t.optimizer.Step(t.schedule.LR(epoch), scale)
-	if h, ok := t.hook.(AfterStepper); ok {
+	if h, ok := t.hook.(compress.AfterStepper); ok {
 		h.AfterStep()
 	}
 	t.drop()

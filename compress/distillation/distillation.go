@@ -94,7 +94,7 @@ func (a algorithm) Setup(g *ir.Graph) (compress.Setup, error) {
 	if err := a.o.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Setup{Type: a.o.Type, Scale: or(a.o.Scale, 1), Temperature: or(a.o.Temperature, 1), LayerScale: or(a.o.LayerScale, 1)}
+	s := &Setup{Type: a.o.Type, Scale: compress.ValueOr(a.o.Scale, 1), Temperature: compress.ValueOr(a.o.Temperature, 1), LayerScale: compress.ValueOr(a.o.LayerScale, 1)}
 	if err := (compress.Scopes{Target: a.o.Layers}).Check(g); err != nil {
 		return nil, fmt.Errorf("layers: %w", err)
 	}
@@ -111,13 +111,6 @@ func (a algorithm) Setup(g *ir.Graph) (compress.Setup, error) {
 		return nil, fmt.Errorf("type %s: no output has scores to compare: want float32[N classes]", s.Type)
 	}
 	return s, nil
-}
-
-func or(p *float64, def float64) float64 {
-	if p != nil {
-		return *p
-	}
-	return def
 }
 
 // Setup is what distillation compares.

@@ -93,18 +93,7 @@ func findLayer(g *ir.Graph, name string) (layer, bool) {
 }
 
 // quantizedWeight reports whether the layer's weight comes from a quantizer.
-func (l layer) quantizedWeight() bool { return isQuantizer(l.weight().Def) }
-
-func isQuantizer(n *ir.Node) bool {
-	if n == nil {
-		return false
-	}
-	switch n.Op.(type) {
-	case op.FakeQuantizeSymmetric, op.FakeQuantizeAsymmetric:
-		return true
-	}
-	return false
-}
+func (l layer) quantizedWeight() bool { return op.IsFakeQuantizer(l.weight().Def) }
 
 // onlyUse returns the only reader of v.
 func onlyUse(g *ir.Graph, v *ir.Value) (ir.Use, bool) {

@@ -136,7 +136,7 @@ func (s *Statistics) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, dat
 // training form.
 func (s *Statistics) suits(g *ir.Graph) bool {
 	for _, n := range g.Nodes() {
-		if bn, ok := n.Op.(op.BatchNormalization); ok && bn.Training || isQuantizer(n) {
+		if bn, ok := n.Op.(op.BatchNormalization); ok && bn.Training || op.IsFakeQuantizer(n) {
 			return false
 		}
 	}

@@ -173,8 +173,7 @@ func (c *Controller) layers() (done, all int) {
 // only move values.
 func isQuantized(v *ir.Value) bool {
 	for v.Def != nil {
-		switch v.Def.Op.(type) {
-		case op.FakeQuantizeSymmetric, op.FakeQuantizeAsymmetric:
+		if op.IsFakeQuantizer(v.Def) {
 			return true
 		}
 		switch trait(v.Def) {

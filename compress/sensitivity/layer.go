@@ -32,7 +32,7 @@ func quantizedLayers(float, quantized *ir.Graph) []layer {
 			continue
 		}
 		for port := 1; port >= 0; port-- {
-			if q := v.Def.In[port].Def; isQuantizer(q) && n.In[port].Kind != ir.Input && q.In[0].FromStored() {
+			if q := v.Def.In[port].Def; op.IsFakeQuantizer(q) && n.In[port].Kind != ir.Input && q.In[0].FromStored() {
 				list = append(list, layer{n, v.Def, port})
 				break
 			}
@@ -54,22 +54,11 @@ func (l layer) weightElements() int {
 	return tensor.Shape(s).Numel()
 }
 
-func isQuantizer(n *ir.Node) bool {
-	if n == nil {
-		return false
-	}
-	switch n.Op.(type) {
-	case op.FakeQuantizeSymmetric, op.FakeQuantizeAsymmetric:
-		return true
-	}
-	return false
-}
-
 // feeding returns the quantizer whose grid v lies on, behind operators that
 // only move values.
 func feeding(v *ir.Value) *ir.Node {
 	for v.Def != nil {
-		if isQuantizer(v.Def) {
+		if op.IsFakeQuantizer(v.Def) {
 			return v.Def
 		}
 		t, ok := v.Def.Op.(ir.QuantTraited)

@@ -42,7 +42,7 @@ func CompareStepwise(ctx context.Context, r compress.Runner, a, b *ir.Graph, dat
 	var wantA, wantB []*ir.Value
 	var steps []float64
 	for _, p := range list {
-		if step := stepOf(p.b); isQuantizer(p.a.Def) && step > 0 && sameLengths(p.a.Type, p.b.Type) {
+		if step := stepOf(p.b); op.IsFakeQuantizer(p.a.Def) && step > 0 && sameLengths(p.a.Type, p.b.Type) {
 			wantA, wantB, steps = append(wantA, p.a), append(wantB, p.b), append(steps, step)
 		}
 	}

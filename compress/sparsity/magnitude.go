@@ -101,7 +101,7 @@ func (o MagnitudeOptions) Validate() error {
 		if v.Target != nil && !(*v.Target >= 0 && *v.Target < 1) {
 			errs = append(errs, fmt.Errorf("scope_overrides: %q: sparsity_target: got %g, want 0 to below 1", v.Scope, *v.Target))
 		}
-		if _, err := ParsePattern(or(v.Pattern, "")); err != nil {
+		if _, err := ParsePattern(compress.ValueOr(v.Pattern, "")); err != nil {
 			errs = append(errs, fmt.Errorf("scope_overrides: %q: %w", v.Scope, err))
 		}
 	}

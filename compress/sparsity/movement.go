@@ -105,7 +105,7 @@ func (o MovementOptions) Validate() error {
 	if p.InitThreshold != nil && *p.InitThreshold >= p.FinalThreshold {
 		bad("init_importance_threshold: got %g, want less than the final one, %g", *p.InitThreshold, p.FinalThreshold)
 	}
-	if w := or(p.Power, 3); !(w > 0) {
+	if w := compress.ValueOr(p.Power, 3); !(w > 0) {
 		bad("power: got %g, want more than 0", w)
 	}
 	if !(p.MaskLR >= 0) || p.StepsPerEpoch < 0 {
@@ -151,11 +151,11 @@ func (a movement) Setup(g *ir.Graph) (compress.Setup, error) {
 	}
 	p := a.o.Params
 	s := &MovementSetup{Start: *p.WarmupStart, End: *p.WarmupEnd, Regularization: *p.Regularization, InitThreshold: p.InitThreshold, FinalThreshold: p.FinalThreshold,
-		Power: or(p.Power, 3), Structured: or(p.Structured, true), StepsPerEpoch: p.StepsPerEpoch, MaskLR: p.MaskLR}
+		Power: compress.ValueOr(p.Power, 3), Structured: compress.ValueOr(p.Structured, true), StepsPerEpoch: p.StepsPerEpoch, MaskLR: p.MaskLR}
 	if s.MaskLR == 0 {
 		s.MaskLR = 0.01
 	}
-	s.MaskLR *= or(a.o.LRMultiplier, 1)
+	s.MaskLR *= compress.ValueOr(a.o.LRMultiplier, 1)
 	for _, l := range layers {
 		s.Layers = append(s.Layers, &MovementLayer{Layer: *l, Rows: 1, Cols: 1})
 	}

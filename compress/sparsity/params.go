@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/schedule"
 )
 
@@ -59,23 +60,16 @@ type Plan struct {
 	Patience      int       `json:"patience,omitempty"`
 }
 
-func or[T any](p *T, def T) T {
-	if p != nil {
-		return *p
-	}
-	return def
-}
-
 // plan decides what the parameters leave open.
 func (p Params) plan(kind string, init *float64, target float64) Plan {
 	if p.Schedule != "" {
 		kind = p.Schedule
 	}
-	l := Plan{Kind: kind, Init: or(p.Init, or(init, 0)), Final: or(p.Target, target), Epochs: or(p.TargetEpoch, 90), Freeze: or(p.FreezeEpoch, 100),
+	l := Plan{Kind: kind, Init: compress.ValueOr(p.Init, compress.ValueOr(init, 0)), Final: compress.ValueOr(p.Target, target), Epochs: compress.ValueOr(p.TargetEpoch, 90), Freeze: compress.ValueOr(p.FreezeEpoch, 100),
 		PerStep: p.PerStep, StepsPerEpoch: p.StepsPerEpoch}
 	switch kind {
 	case "polynomial":
-		l.Power, l.Slow = or(p.Power, 0.9), !or(p.Concave, true)
+		l.Power, l.Slow = compress.ValueOr(p.Power, 0.9), !compress.ValueOr(p.Concave, true)
 	case "multistep":
 		l.Steps, l.Levels = p.Steps, p.Levels
 		if l.Steps == nil {
@@ -89,7 +83,7 @@ func (p Params) plan(kind string, init *float64, target float64) Plan {
 			l.Init, l.Final = l.Levels[0], l.Levels[len(l.Levels)-1]
 		}
 	case "adaptive":
-		l.Step, l.Eps, l.Patience = or(p.Step, 0.05), or(p.Eps, 0.03), or(p.Patience, 1)
+		l.Step, l.Eps, l.Patience = compress.ValueOr(p.Step, 0.05), compress.ValueOr(p.Eps, 0.03), compress.ValueOr(p.Patience, 1)
 	}
 	return l
 }

@@ -99,7 +99,7 @@ func (a rb) Setup(g *ir.Graph) (compress.Setup, error) {
 	if s.MaskLR == 0 {
 		s.MaskLR = DefaultMaskLR
 	}
-	s.MaskLR *= or(a.o.LRMultiplier, 1)
+	s.MaskLR *= compress.ValueOr(a.o.LRMultiplier, 1)
 	return s, nil
 }
 
