@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/pruning"
+	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/train"
 )
@@ -56,7 +58,7 @@ func (r *run) epochs() int { return r.c.AccuracyAware.Limit(r.c.Epochs) }
 func (r *run) searched() (compress.Leveled, error) {
 	if r.state.compressed != nil {
 		for _, l := range compress.LeveledOf(r.state.compressed.Controller) {
-			if n := l.Algorithm(); n == "magnitude_sparsity" || n == "filter_pruning" {
+			if n := l.Algorithm(); n == sparsity.Magnitude || n == pruning.Name {
 				return l, nil
 			}
 		}
