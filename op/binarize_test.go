@@ -9,6 +9,7 @@ import (
 	"github.com/go-nncf/nncf/autodiff"
 	"github.com/go-nncf/nncf/internal/testkit"
 	"github.com/go-nncf/nncf/internal/testkit/gradcheck"
+	"github.com/go-nncf/nncf/internal/testkit/npz"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -17,7 +18,7 @@ import (
 // The original implementation's binarizers: weights, activations and all their
 // gradients, from the operators that they are made of here.
 func TestBinarize_Golden(t *testing.T) {
-	arrays := readNpz(t, testkit.Shared(t, "data", "nncf-goldens", "binarization", "operators.npz"))
+	arrays := npz.Read(t, testkit.Shared(t, "data", "nncf-goldens", "binarization", "operators.npz"))
 	weights, activations := 0, 0
 	for name := range arrays {
 		c, ok := strings.CutSuffix(name, "|g")

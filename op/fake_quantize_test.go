@@ -8,36 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/internal/testkit"
 	"github.com/go-nncf/nncf/internal/testkit/gradcheck"
+	"github.com/go-nncf/nncf/internal/testkit/npz"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
 )
-
-// readNpz reads the arrays of an npz file.
-func readNpz(t *testing.T, path string) map[string]*tensor.Tensor {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	arrays, err := data.ReadNPZ(f, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]*tensor.Tensor{}
-	for _, a := range arrays {
-		out[a.Name] = a.Tensor
-	}
-	return out
-}
 
 // The original implementation's quantizers: values and input gradients bit by
 // bit, parameter gradients to 1e-5 of the largest.
@@ -57,7 +34,7 @@ func TestFakeQuantize_Golden(t *testing.T) {
 	if err := json.Unmarshal(js, &index); err != nil {
 		t.Fatal(err)
 	}
-	arrays := readNpz(t, testkit.Shared(t, "data", "nncf-goldens", "qgrad", "operators.npz"))
+	arrays := npz.Read(t, testkit.Shared(t, "data", "nncf-goldens", "qgrad", "operators.npz"))
 	if len(index.Cases) < 50 || arrays["x"] == nil || arrays["g"] == nil {
 		t.Fatalf("got %d cases", len(index.Cases))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/internal/testkit"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/internal/testkit/gradcheck"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -81,7 +82,7 @@ func TestApply_FloatStage(t *testing.T) {
 	var got []*tensor.Tensor
 	for _, m := range []*ir.Graph{float, g} {
 		data := func(yield func([]*tensor.Tensor, error) bool) { yield([]*tensor.Tensor{x}, nil) }
-		if err := (runner{}).Run(t.Context(), m, m.Outputs, data, func(y []*tensor.Tensor) error { got = append(got, y[0].Clone()); return nil }); err != nil {
+		if err := (calibrate.Runner{}).Run(t.Context(), m, m.Outputs, data, func(y []*tensor.Tensor) error { got = append(got, y[0].Clone()); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -150,11 +151,11 @@ func TestController_Stage(t *testing.T) {
 	path := testkit.Shared(t, "data", "nncf-goldens", "models", "resnet_basic.onnx")
 	g := load(t, path)
 	c := apply(t, g, o)
-	cal := calibration(images(t), 8)
+	cal := calibrate.Samples(images(t), 8)
 	var changes []bool
 	for range 4 {
 		c.EpochStep()
-		changed, err := c.BeginEpoch(t.Context(), runner{}, cal)
+		changed, err := c.BeginEpoch(t.Context(), calibrate.Runner{}, cal)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +220,7 @@ func TestController_NoData(t *testing.T) {
 	c := apply(t, g, binarization.Options{})
 	c.EpochStep()
 	c.EpochStep()
-	if _, err := c.BeginEpoch(t.Context(), runner{}, compress.Calibration{}); err == nil || !strings.Contains(err.Error(), "no calibration data") {
+	if _, err := c.BeginEpoch(t.Context(), calibrate.Runner{}, compress.Calibration{}); err == nil || !strings.Contains(err.Error(), "no calibration data") {
 		t.Errorf("got %v", err)
 	}
 }

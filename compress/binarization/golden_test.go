@@ -1,87 +1,22 @@
 package binarization_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"math"
 	"os"
 	"slices"
 	"testing"
 
-	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/binarization"
 	"github.com/go-nncf/nncf/data"
-	"github.com/go-nncf/nncf/engine"
-	"github.com/go-nncf/nncf/engine/native"
 	"github.com/go-nncf/nncf/internal/testkit"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
 )
-
-// runner runs graphs on the native engine.
-type runner struct{}
-
-func (runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data compress.Batches, f func([]*tensor.Tensor) error) (err error) {
-	programs := map[int]engine.Program{}
-	defer func() {
-		for _, p := range programs {
-			err = errors.Join(err, p.Close())
-		}
-	}()
-	for in, err := range data {
-		if err != nil {
-			return err
-		}
-		p := programs[in[0].Shape()[0]]
-		if p == nil {
-			s, err := g.Specialize(map[string][]int{g.Inputs[0].Name: in[0].Shape()})
-			if err != nil {
-				return err
-			}
-			s.Outputs = nil
-			for _, v := range want {
-				s.Outputs = append(s.Outputs, s.Value(v.Name))
-			}
-			s.Prune()
-			if p, err = (native.Backend{}).Compile(ctx, s, engine.Options{Threads: 1}); err != nil {
-				return err
-			}
-			programs[in[0].Shape()[0]] = p
-		}
-		p.Input(0).CopyFrom(in[0])
-		if err := p.Run(ctx); err != nil {
-			return err
-		}
-		got := make([]*tensor.Tensor, len(want))
-		for i := range want {
-			got[i] = p.Output(i)
-		}
-		if err := f(got); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// calibration cuts samples, all of one tensor, into batches.
-func calibration(x *tensor.Tensor, batch int) compress.Calibration {
-	return compress.Calibration{Batches: func(n int) compress.Batches {
-		return func(yield func([]*tensor.Tensor, error) bool) {
-			size := x.Len() / x.Shape()[0]
-			for i := 0; i < min(n, x.Shape()[0]); i += batch {
-				s := x.Shape().Clone()
-				s[0] = min(batch, x.Shape()[0]-i)
-				if !yield([]*tensor.Tensor{tensor.From(x.F32()[i*size:(i+s[0])*size], s...)}, nil) {
-					return
-				}
-			}
-		}
-	}}
-}
 
 // load reads a canonical, trainable model.
 func load(t *testing.T, path string) *ir.Graph {
@@ -178,7 +113,7 @@ func TestGolden_Networks(t *testing.T) {
 			if !slices.Equal(got, parameters) {
 				t.Fatalf("got layers %v, want %v", got, parameters)
 			}
-			if err := c.Initialize(t.Context(), runner{}, calibration(x, 4)); err != nil {
+			if err := c.Initialize(t.Context(), calibrate.Runner{}, calibrate.Samples(x, 4)); err != nil {
 				t.Fatal(err)
 			}
 			for i, l := range c.Setup().Layers {

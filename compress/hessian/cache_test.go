@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/go-nncf/nncf/compress/hessian"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -52,7 +53,7 @@ func TestTraces_OwnLossIsNotCached(t *testing.T) {
 	cal := d.calibration()
 	cal.Cache, cal.Loss = t.TempDir(), hessian.CrossEntropy
 	for range 2 {
-		r, err := hessian.Traces(t.Context(), runner{1}, d.net(t, op.Relu{}), weights, cal, hessian.Options{Iterations: 2, Tolerance: -1})
+		r, err := hessian.Traces(t.Context(), calibrate.Runner{Threads: 1}, d.net(t, op.Relu{}), weights, cal, hessian.Options{Iterations: 2, Tolerance: -1})
 		if err != nil {
 			t.Fatal(err)
 		}

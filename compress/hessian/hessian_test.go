@@ -1,16 +1,14 @@
 package hessian_test
 
 import (
-	"context"
 	"encoding/json"
 	"math"
 	"os"
 	"slices"
 	"testing"
 
-	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress/hessian"
-	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -81,13 +79,6 @@ func (d *golden) calibration() hessian.Data {
 	return hessian.Data{Batches: yield(x), Labelled: yield(x, y)}
 }
 
-// runner runs on the native engine.
-type runner struct{ threads int }
-
-func (r runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, d hessian.Batches, f func([]*tensor.Tensor) error) error {
-	return nncf.Run(ctx, g, want, d, engine.Options{Threads: r.threads}, f)
-}
-
 // The whole diagonal of the Hessian, one unit vector after another, equals that
 // of an independent double backward in float64.
 func TestProduct_ExactTraces(t *testing.T) {
@@ -118,7 +109,7 @@ func TestProduct_ExactTraces(t *testing.T) {
 					v[k] = 0
 				}
 			}
-			err := runner{1}.Run(t.Context(), p, []*ir.Value{p.Outputs[i]}, feed, func(out []*tensor.Tensor) error {
+			err := calibrate.Runner{Threads: 1}.Run(t.Context(), p, []*ir.Value{p.Outputs[i]}, feed, func(out []*tensor.Tensor) error {
 				got += float64(out[0].F32()[0])
 				return nil
 			})
@@ -144,7 +135,7 @@ func TestTraces_WithinStandardErrors(t *testing.T) {
 		{"relu", op.Relu{}, hessian.Options{Iterations: 400, Tolerance: -1, Error: -1, Products: true, Chunk: 4}, "products"},
 		{"softplus", op.Softplus{}, hessian.Options{Iterations: 400, Tolerance: -1, Error: -1, Chunk: 6}, "products"},
 	} {
-		r, err := hessian.Traces(t.Context(), runner{1}, d.net(t, c.act), weights, d.calibration(), c.opt)
+		r, err := hessian.Traces(t.Context(), calibrate.Runner{Threads: 1}, d.net(t, c.act), weights, d.calibration(), c.opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +157,7 @@ func TestTraces_Deterministic(t *testing.T) {
 	cal := d.calibration()
 	opt := hessian.Options{Iterations: 6, Tolerance: -1, Seed: 5}
 	traces := func(threads int) *hessian.Result {
-		r, err := hessian.Traces(t.Context(), runner{threads}, d.net(t, op.Relu{}), weights, cal, opt)
+		r, err := hessian.Traces(t.Context(), calibrate.Runner{Threads: threads}, d.net(t, op.Relu{}), weights, cal, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,14 +182,14 @@ func TestTraces_Deterministic(t *testing.T) {
 
 func TestTraces_Stops(t *testing.T) {
 	d := load(t)
-	r, err := hessian.Traces(t.Context(), runner{1}, d.net(t, op.Relu{}), weights, d.calibration(), hessian.Options{Tolerance: 0.5})
+	r, err := hessian.Traces(t.Context(), calibrate.Runner{Threads: 1}, d.net(t, op.Relu{}), weights, d.calibration(), hessian.Options{Tolerance: 0.5})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !r.Converged || r.Iterations > 8 || !(r.Change < 0.5) {
 		t.Errorf("got %d iterations, change %g, converged %v, want an early end", r.Iterations, r.Change, r.Converged)
 	}
-	r, err = hessian.Traces(t.Context(), runner{1}, d.net(t, op.Relu{}), weights, d.calibration(), hessian.Options{Tolerance: -1, Error: 0.1})
+	r, err = hessian.Traces(t.Context(), calibrate.Runner{Threads: 1}, d.net(t, op.Relu{}), weights, d.calibration(), hessian.Options{Tolerance: -1, Error: 0.1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +228,7 @@ func TestTraces_OwnLabels(t *testing.T) {
 	d := load(t)
 	cal := d.calibration()
 	cal.Labelled = nil
-	r, err := hessian.Traces(t.Context(), runner{1}, d.net(t, op.Softplus{}), weights, cal, hessian.Options{Iterations: 4})
+	r, err := hessian.Traces(t.Context(), calibrate.Runner{Threads: 1}, d.net(t, op.Softplus{}), weights, cal, hessian.Options{Iterations: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package ptq_test
 
 import (
-	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/go-nncf/nncf/compress/ptq"
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/pass"
@@ -97,13 +97,6 @@ func lowBits(bits int) []compress.Algorithm {
 	return []compress.Algorithm{quantization.New(quantization.Options{Weights: quantization.Group{Bits: bits, PerChannel: &perChannel}})}
 }
 
-// runner is the engine.
-type runner struct{}
-
-func (runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data compress.Batches, f func([]*tensor.Tensor) error) error {
-	return nncf.Run(ctx, g, want, data, engine.Options{}, f)
-}
-
 // quantized is what [nncf.Quantize] does, without the rounding of biases at the
 // end.
 func quantized(t *testing.T, m *nncf.Model, algorithms []compress.Algorithm, o ptq.Options, cal compress.Calibration) (float, c *nncf.Model) {
@@ -116,7 +109,7 @@ func quantized(t *testing.T, m *nncf.Model, algorithms []compress.Algorithm, o p
 		return g
 	}
 	float = &nncf.Model{Graph: copied(m.Graph)}
-	if err := ptq.Prepare(t.Context(), runner{}, float.Graph, o, cal, nil); err != nil {
+	if err := ptq.Prepare(t.Context(), calibrate.Runner{}, float.Graph, o, cal, nil); err != nil {
 		t.Fatal(err)
 	}
 	c = &nncf.Model{Graph: copied(float.Graph)}
@@ -124,11 +117,11 @@ func quantized(t *testing.T, m *nncf.Model, algorithms []compress.Algorithm, o p
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := ptq.NewStatistics(float.Graph, runner{})
+	s := ptq.NewStatistics(float.Graph, calibrate.Runner{})
 	if err := ctrl.Initialize(t.Context(), s, cal); err != nil {
 		t.Fatal(err)
 	}
-	if err := ptq.Recover(t.Context(), runner{}, float.Graph, c.Graph, s, o, cal, nil); err != nil {
+	if err := ptq.Recover(t.Context(), calibrate.Runner{}, float.Graph, c.Graph, s, o, cal, nil); err != nil {
 		t.Fatal(err)
 	}
 	return float, c

@@ -9,6 +9,7 @@ import (
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/ptq"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/rewrite"
@@ -81,7 +82,7 @@ func TestPrepare_MovesScales(t *testing.T) {
 				v.Data = v.Data.Clone()
 			}
 			trace := &rewrite.Trace{}
-			if err := ptq.Prepare(t.Context(), runner{}, g, c.o, c.cal, trace); err != nil {
+			if err := ptq.Prepare(t.Context(), calibrate.Runner{}, g, c.o, c.cal, trace); err != nil {
 				t.Fatal(err)
 			}
 			if e := outputError(t, c.m.Graph, g, c.cal); e > 1e-5 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -45,7 +46,7 @@ func output(t *testing.T, g *ir.Graph, x *tensor.Tensor) []float32 {
 
 func TestController_SignsComeFromData(t *testing.T) {
 	g := twoConvs(t)
-	c := apply(t, g, quantization.Options{}, calibration(samples(8), 4))
+	c := apply(t, g, quantization.Options{}, calibrate.Samples(samples(8), 4))
 	for _, want := range []struct {
 		value     string
 		low, high int
@@ -85,7 +86,7 @@ func TestController_StateRebuildsTheModel(t *testing.T) {
 		x := samples(8)
 		float := twoConvs(t)
 		g := deepClone(float)
-		c := apply(t, g, o, calibration(x, 4))
+		c := apply(t, g, o, calibrate.Samples(x, 4))
 		setup, err := json.Marshal(c.Setup())
 		if err != nil {
 			t.Fatal(err)
@@ -130,7 +131,7 @@ func TestController_LogScaleIsTheSameModel(t *testing.T) {
 		var out [2][]float32
 		for i, log := range []bool{false, true} {
 			g := twoConvs(t)
-			apply(t, g, quantization.Options{Activations: quantization.Group{Mode: mode, LogScale: log}}, calibration(x, 4))
+			apply(t, g, quantization.Options{Activations: quantization.Group{Mode: mode, LogScale: log}}, calibrate.Samples(x, 4))
 			out[i] = output(t, g, x)
 		}
 		for i, want := range out[0] {
@@ -149,7 +150,7 @@ func TestController_ErrorIsSmallAndFallsWithBits(t *testing.T) {
 		g := twoConvs(t)
 		o := quantization.Options{Initializer: quantization.Initializer{Range: quantization.Ranges{{Type: "min_max"}}}}
 		o.Weights.Bits, o.Activations.Bits = bits, bits
-		apply(t, g, o, calibration(x, 4))
+		apply(t, g, o, calibrate.Samples(x, 4))
 		e, m := 0.0, 0.0
 		for i, y := range output(t, g, x) {
 			e += math.Abs(float64(y - want[i]))
@@ -175,9 +176,9 @@ func TestController_AdaptsBatchNorm(t *testing.T) {
 	g := n.done(t, y)
 	zero := 0
 	o := quantization.Options{Initializer: quantization.Initializer{BatchNorm: compress.BatchNormAdaptation{Samples: &zero}}}
-	apply(t, deepClone(g), o, calibration(samples(8), 4))
+	apply(t, deepClone(g), o, calibrate.Samples(samples(8), 4))
 	h := deepClone(g)
-	apply(t, h, quantization.Options{}, calibration(samples(8), 4))
+	apply(t, h, quantization.Options{}, calibrate.Samples(samples(8), 4))
 	if got := h.Value("mean").Data.F32()[0]; !(got < 41) || got < 39 {
 		t.Errorf("mean after two batches of momentum 0.9: got %g, want about 50·0.81", got)
 	}
@@ -209,7 +210,7 @@ func TestController_ReportsUnusableData(t *testing.T) {
 		cal  compress.Calibration
 		want string
 	}{
-		{"infinite", calibration(bad, 4), `range of "x"`},
+		{"infinite", calibrate.Samples(bad, 4), `range of "x"`},
 		{"none", compress.Calibration{Batches: func(int) compress.Batches { return func(func([]*tensor.Tensor, error) bool) {} }}, "no data"},
 		{"broken", compress.Calibration{Batches: func(int) compress.Batches {
 			return func(yield func([]*tensor.Tensor, error) bool) { yield(nil, stop) }
@@ -225,7 +226,7 @@ func TestController_ReportsUnusableData(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := ctrl.Initialize(t.Context(), runner{}, c.cal); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := ctrl.Initialize(t.Context(), calibrate.Runner{}, c.cal); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want it to contain %s", err, c.want)
 			}
 		})
@@ -246,7 +247,7 @@ func TestApply_RefusesAnotherGraph(t *testing.T) {
 
 func TestStatistics(t *testing.T) {
 	g := twoConvs(t)
-	c := apply(t, g, quantization.Options{Weights: quantization.Group{Scopes: compress.Scopes{Ignored: compress.Entries{"b"}}}}, calibration(samples(8), 4))
+	c := apply(t, g, quantization.Options{Weights: quantization.Group{Scopes: compress.Scopes{Ignored: compress.Entries{"b"}}}}, calibrate.Samples(samples(8), 4))
 	s := c.Statistics()
 	want := map[string]float64{"weight quantizers": 1, "activation quantizers": 2, "quantized weights": 100 * 8. / 20, "layers on quantized inputs and weights": 50}
 	for _, n := range s.Numbers {

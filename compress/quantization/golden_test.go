@@ -1,7 +1,6 @@
 package quantization_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,79 +12,14 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/quantization"
-	"github.com/go-nncf/nncf/engine"
-	"github.com/go-nncf/nncf/engine/native"
 	"github.com/go-nncf/nncf/internal/testkit"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/pass"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
 )
-
-// runner runs graphs on the native engine, by one thread unless told otherwise.
-type runner struct{ threads int }
-
-func (r runner) Run(ctx context.Context, g *ir.Graph, want []*ir.Value, data compress.Batches, f func([]*tensor.Tensor) error) (err error) {
-	programs := map[int]engine.Program{}
-	defer func() {
-		for _, p := range programs {
-			err = errors.Join(err, p.Close())
-		}
-	}()
-	for in, err := range data {
-		if err != nil {
-			return err
-		}
-		n := in[0].Shape()[0]
-		p := programs[n]
-		if p == nil {
-			s, err := g.Specialize(map[string][]int{g.Inputs[0].Name: in[0].Shape()})
-			if err != nil {
-				return err
-			}
-			s.Outputs = nil
-			for _, v := range want {
-				s.Outputs = append(s.Outputs, s.Value(v.Name))
-			}
-			s.Prune()
-			if p, err = (native.Backend{}).Compile(ctx, s, engine.Options{Threads: max(1, r.threads)}); err != nil {
-				return err
-			}
-			programs[n] = p
-		}
-		for i, t := range in {
-			p.Input(i).CopyFrom(t)
-		}
-		if err := p.Run(ctx); err != nil {
-			return err
-		}
-		got := make([]*tensor.Tensor, len(want))
-		for i := range want {
-			got[i] = p.Output(i)
-		}
-		if err := f(got); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// calibration cuts samples, all of one tensor, into batches.
-func calibration(x *tensor.Tensor, batch int) compress.Calibration {
-	return compress.Calibration{Batches: func(n int) compress.Batches {
-		return func(yield func([]*tensor.Tensor, error) bool) {
-			size := x.Len() / x.Shape()[0]
-			for i := 0; i < min(n, x.Shape()[0]); i += batch {
-				s := x.Shape().Clone()
-				s[0] = min(batch, x.Shape()[0]-i)
-				if !yield([]*tensor.Tensor{tensor.From(x.F32()[i*size:(i+s[0])*size], s...)}, nil) {
-					return
-				}
-			}
-		}
-	}}
-}
 
 // images reads calib_images.npy, float32 in C order.
 func images(t testing.TB) *tensor.Tensor {
@@ -238,7 +172,7 @@ func apply(t *testing.T, g *ir.Graph, o quantization.Options, cal compress.Calib
 	if err := ir.Verify(g); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Initialize(t.Context(), runner{}, cal); err != nil {
+	if err := c.Initialize(t.Context(), calibrate.Runner{}, cal); err != nil {
 		t.Fatal(err)
 	}
 	return c.(*quantization.Controller)
@@ -289,7 +223,7 @@ func TestPlacement_Golden(t *testing.T) {
 					}
 				}
 				g := model(t, name)
-				ctrl := apply(t, g, c.options(t), calibration(x, 4))
+				ctrl := apply(t, g, c.options(t), calibrate.Samples(x, 4))
 				for _, q := range ctrl.Setup().Quantizers {
 					_, _, levels := q.Grid()
 					signed := q.Signed != nil && *q.Signed
@@ -328,7 +262,7 @@ func compareOutput(t *testing.T, g *ir.Graph, ctrl *quantization.Controller, x *
 				list, steps = append(list, v), append(steps, float64(intervals[i][0].Step))
 			}
 		}
-		err := runner{}.Run(t.Context(), g, list, calibration(x, 1).Take(1, 0), func(got []*tensor.Tensor) error {
+		err := calibrate.Runner{}.Run(t.Context(), g, list, calibrate.Samples(x, 1).Take(1, 0), func(got []*tensor.Tensor) error {
 			sum, size := 0.0, 0.0
 			for i, v := range w {
 				sum += math.Abs(float64(got[0].F32()[i]) - v)

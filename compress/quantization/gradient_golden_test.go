@@ -8,9 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
+	"github.com/go-nncf/nncf/internal/testkit/npz"
+
 	"github.com/go-nncf/nncf/autodiff"
 	"github.com/go-nncf/nncf/compress/quantization"
-	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/internal/testkit"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -44,7 +46,7 @@ func TestGradient_Golden(t *testing.T) {
 	x := crop(images(t), 4, 10, 22)
 	for _, name := range []string{"sym_8bit", "asym_4bit"} {
 		v := index.Variants[name]
-		want := npz(t, "qgrad", name+".npz")
+		want := npz.Read(t, testkit.Shared(t, "data", "nncf-goldens", "qgrad", name+".npz"))
 		for _, mode := range []string{"eval", "train"} {
 			t.Run(name+"/"+mode, func(t *testing.T) {
 				o := quantization.Options{TargetDevice: "TRIAL", Placement: quantization.PlacementNNCF, ZeroPoint: quantization.ZeroPointNNCF}
@@ -53,7 +55,7 @@ func TestGradient_Golden(t *testing.T) {
 				}
 				o.Initializer.BatchNorm.Samples = new(int) // the goldens keep the statistics
 				g := model(t, "qnet")
-				c := apply(t, g, o, calibration(x, 4))
+				c := apply(t, g, o, calibrate.Samples(x, 4))
 				if got := len(c.Setup().Quantizers); got != len(v.Quantizers) {
 					t.Fatalf("got %d quantizers, want %d", got, len(v.Quantizers))
 				}
@@ -141,29 +143,6 @@ func crop(x *tensor.Tensor, n, a, b int) *tensor.Tensor {
 		for r := a; r < b; r++ {
 			i += copy(out.F32()[i:], x.F32()[(p*s[2]+r)*s[3]+a:][:b-a])
 		}
-	}
-	return out
-}
-
-// npz reads the arrays of a file of goldens.
-func npz(t *testing.T, path ...string) map[string]*tensor.Tensor {
-	t.Helper()
-	f, err := os.Open(testkit.Shared(t, append([]string{"data", "nncf-goldens"}, path...)...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	arrays, err := data.ReadNPZ(f, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]*tensor.Tensor{}
-	for _, a := range arrays {
-		out[a.Name] = a.Tensor
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 )
 
@@ -31,7 +32,7 @@ func TestInitialize_SameForAllBatchesAndThreads(t *testing.T) {
 						t.Fatal(err)
 					}
 					s.BatchNorm.Samples = new(int)
-					if err := c.Initialize(t.Context(), runner{run.threads}, calibration(crop(x, 16, 10, 22), run.batch)); err != nil {
+					if err := c.Initialize(t.Context(), calibrate.Runner{Threads: run.threads}, calibrate.Samples(crop(x, 16, 10, 22), run.batch)); err != nil {
 						t.Fatal(err)
 					}
 					var got []string

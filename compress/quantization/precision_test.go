@@ -16,6 +16,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/precision"
 	"github.com/go-nncf/nncf/compress/quantization"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/rewrite"
@@ -44,7 +45,7 @@ func hawq(ratio float64, change func(*quantization.Precision)) quantization.Opti
 // residualSamples are inputs of residual.
 func residualSamples() compress.Calibration {
 	m := newNet()
-	return calibration(m.param("x", 8, 2, 4, 4).Data, 4)
+	return calibrate.Samples(m.param("x", 8, 2, 4, 4).Data, 4)
 }
 
 // bitsOf lists the bits of the quantizers: weights by value, activations by value
@@ -229,7 +230,7 @@ func TestHAWQ_Errors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := k.Initialize(t.Context(), runner{}, residualSamples()); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := k.Initialize(t.Context(), calibrate.Runner{}, residualSamples()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got error %v, want %q", err, c.want)
 		}
 	}
@@ -373,7 +374,7 @@ func TestStages(t *testing.T) {
 	epoch := func(wantChange bool, want compress.Stage) {
 		t.Helper()
 		c.EpochStep()
-		changed, err := c.BeginEpoch(t.Context(), runner{}, residualSamples())
+		changed, err := c.BeginEpoch(t.Context(), calibrate.Runner{}, residualSamples())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/internal/cpu"
+	"github.com/go-nncf/nncf/internal/testkit/calibrate"
 	"github.com/go-nncf/nncf/ir"
 )
 
@@ -59,7 +60,7 @@ func TestRange_Golden(t *testing.T) {
 					tolerance = 6e-6
 				}
 				g := model(t, name)
-				c := apply(t, g, o, calibration(x, rec.Batch))
+				c := apply(t, g, o, calibrate.Samples(x, rec.Batch))
 				list := rec.Quantizers
 				if rec.WeightsAs != "" {
 					for _, raw := range file.Ranges[rec.WeightsAs].Quantizers {

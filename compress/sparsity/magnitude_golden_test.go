@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/internal/testkit"
+	"github.com/go-nncf/nncf/internal/testkit/npz"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
 	"github.com/go-nncf/nncf/op"
@@ -68,7 +69,7 @@ func TestMagnitude_Golden(t *testing.T) {
 	if err := json.Unmarshal(raw, &golden); err != nil {
 		t.Fatal(err)
 	}
-	masks := testkit.NPZ(t, testkit.Shared(t, "data/nncf-goldens/sparsity/magnitude_resnet_basic.masks.npz"))
+	masks := npz.Read(t, testkit.Shared(t, "data/nncf-goldens/sparsity/magnitude_resnet_basic.masks.npz"))
 	for key, run := range golden.Runs {
 		t.Run(key, func(t *testing.T) {
 			part := strings.Split(key, "|")
@@ -105,7 +106,7 @@ func TestMagnitude_Golden(t *testing.T) {
 				if got.Elements != want.Numel {
 					t.Errorf("%s: got %d elements, want %d", want.Parameter, got.Elements, want.Numel)
 				}
-				bits := masks[key+"|"+want.Parameter].U8
+				bits := tensor.Data[uint8](masks[key+"|"+want.Parameter])
 				w := g.Value(want.Parameter).Data.F32()
 				norm := 0.0
 				for _, v := range w {

@@ -10,6 +10,7 @@ import (
 	"github.com/go-nncf/nncf/autodiff"
 	"github.com/go-nncf/nncf/compress/sparsity"
 	"github.com/go-nncf/nncf/internal/testkit"
+	"github.com/go-nncf/nncf/internal/testkit/npz"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -42,7 +43,7 @@ func applyRB(t testing.TB, g *ir.Graph, o sparsity.RBOptions) *sparsity.RBContro
 }
 
 // rbModel is the golden network with the golden scores.
-func rbModel(t testing.TB) (*ir.Graph, *sparsity.RBController, rbGolden, map[string]*testkit.Array) {
+func rbModel(t testing.TB) (*ir.Graph, *sparsity.RBController, rbGolden, map[string]*tensor.Tensor) {
 	t.Helper()
 	raw, err := os.ReadFile(testkit.Shared(t, "data/nncf-goldens/sparsity/rb_resnet_basic.json"))
 	if err != nil {
@@ -52,11 +53,11 @@ func rbModel(t testing.TB) (*ir.Graph, *sparsity.RBController, rbGolden, map[str
 	if err := json.Unmarshal(raw, &golden); err != nil {
 		t.Fatal(err)
 	}
-	arrays := testkit.NPZ(t, testkit.Shared(t, "data/nncf-goldens/sparsity/rb_resnet_basic.npz"))
+	arrays := npz.Read(t, testkit.Shared(t, "data/nncf-goldens/sparsity/rb_resnet_basic.npz"))
 	g := model(t, "resnet_basic")
 	c := applyRB(t, g, sparsity.RBOptions{})
 	for _, l := range golden.Layers {
-		copy(g.Value(l.Parameter+"/score").Data.F32(), arrays["score|"+l.Parameter].F32)
+		copy(g.Value(l.Parameter+"/score").Data.F32(), arrays["score|"+l.Parameter].F32())
 	}
 	return g, c, golden, arrays
 }
@@ -83,7 +84,7 @@ func TestRB_Golden(t *testing.T) {
 		got := eval(t, g, l.Parameter+"/masked").F32()
 		for i := range w {
 			want := float32(0)
-			if bit(arrays["mask_eval|"+l.Parameter].U8, i) {
+			if bit(tensor.Data[uint8](arrays["mask_eval|"+l.Parameter]), i) {
 				want = w[i]
 			}
 			if got[i] != want {
@@ -117,7 +118,7 @@ func TestRB_Golden(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, d := range evalOut(t, h, grads...) {
-		same(t, golden.Layers[i].Parameter, d.F32(), arrays["dloss|"+golden.Layers[i].Parameter].F32, 1e-5)
+		same(t, golden.Layers[i].Parameter, d.F32(), arrays["dloss|"+golden.Layers[i].Parameter].F32(), 1e-5)
 	}
 	c.Freeze()
 	h, loss = lossGraph(t, g, c)
@@ -236,14 +237,14 @@ func TestRB_GoldenTraining(t *testing.T) {
 	g, _, golden, arrays := rbModel(t)
 	for _, l := range golden.Layers {
 		name := l.Parameter
-		w, s, u := g.Value(name).Data.F32(), arrays["score|"+name].F32, arrays["noise|"+name].F32
-		dw, dloss, dtotal := arrays["dweight|"+name].F32, arrays["dloss|"+name].F32, arrays["dtotal|"+name].F32
+		w, s, u := g.Value(name).Data.F32(), arrays["score|"+name].F32(), arrays["noise|"+name].F32()
+		dw, dloss, dtotal := arrays["dweight|"+name].F32(), arrays["dloss|"+name].F32(), arrays["dtotal|"+name].F32()
 		kept := 0
 		got, want := []float32{}, []float32{}
 		for i := range w {
 			x := min(max(float64(u[i]), 1e-6), 1-1e-6)
 			keep := op.RBKeep(x, s[i])
-			if keep != bit(arrays["mask_train|"+name].U8, i) {
+			if keep != bit(tensor.Data[uint8](arrays["mask_train|"+name]), i) {
 				t.Fatalf("%s: element %d with score %g and noise %g: got mask %v", name, i, s[i], u[i], keep)
 			}
 			if !keep {

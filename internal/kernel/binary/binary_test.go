@@ -162,8 +162,8 @@ func FuzzConv(f *testing.F) {
 		g := Geometry{N: 1, H: 1 + int(h%12), W: 1 + int(w%20), IC: 1 + int(ic%80), OC: 1 + int(oc%80), KH: 1 + int(kh%4), KW: 1 + int(kw%4),
 			StrideH: int(stride % 3), StrideW: int(stride / 3 % 3), PadT: int(pad % 3), PadL: int(pad / 3 % 3), PadB: int(pad / 9 % 3), PadR: int(pad / 27 % 3),
 			DilationH: int(stride / 9 % 3), DilationW: int(stride / 27 % 3)}
-		if g.Fits() != nil {
-			t.Skip()
+		if g.Fits() != nil { // no geometry to compute
+			return
 		}
 		for _, v := range variants() {
 			if v.supported() {
