@@ -21,6 +21,7 @@ type program struct {
 	inputs  []*tensor.Tensor
 	outputs []*tensor.Tensor
 	info    engine.Info
+	lacks   error // why it cannot run here, nil if it can
 }
 
 // place assigns memory and binds the steps to it.
@@ -43,13 +44,19 @@ func (c *compiler) place(pool *par.Pool) (*program, error) {
 		t.mem = plan.Slice[float32](arena, t.buf.Offset, t.buf.Size/4)
 	}
 	p := &program{pool: pool, arena: arena}
-	p.info = engine.Info{Backend: "native", Threads: pool.Workers(), CPU: cpu.Best().String(), ArenaBytes: int64(arena.Size())}
+	p.info = engine.Info{Backend: "native", Threads: pool.Workers(), CPU: cpu.Planned().String(), ArenaBytes: int64(arena.Size())}
+	if cpu.Planned() > cpu.Best() {
+		p.lacks = fmt.Errorf("the program was planned for kernels of level %v, which this machine cannot run", cpu.Planned())
+	}
 	counted := map[*ir.Node]bool{}
 	at := make([]int, 0, len(c.steps)+1) // steps of the program before each of c.steps
 	for _, s := range c.steps {
 		at = append(at, len(p.steps))
 		s.run = s.bind()
 		s.bind = nil
+		if s.once && p.lacks != nil {
+			continue
+		}
 		if s.once {
 			if err := s.run(); err != nil {
 				return nil, err
@@ -89,6 +96,9 @@ func (p *program) Info() engine.Info           { return p.info }
 
 // Run implements [engine.Program].
 func (p *program) Run(ctx context.Context) error {
+	if p.lacks != nil {
+		return p.lacks
+	}
 	for _, s := range p.steps {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -102,6 +112,9 @@ func (p *program) Run(ctx context.Context) error {
 
 // RunTimed implements [engine.Timed].
 func (p *program) RunTimed(ctx context.Context, d []time.Duration) error {
+	if p.lacks != nil {
+		return p.lacks
+	}
 	if len(d) != len(p.steps) {
 		return fmt.Errorf("got %d times for %d steps", len(d), len(p.steps))
 	}

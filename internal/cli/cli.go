@@ -121,7 +121,7 @@ func run(ctx context.Context, args []string, streams IO) (code int) {
 	if c.Verbose {
 		level = slog.LevelDebug
 	}
-	if err := capCPU(c.CPU); err != nil {
+	if err := capCPU(c.CPU); err != nil && !c.Inspect.plansFor(c.CPU) {
 		fmt.Fprintf(streams.Err, "nncf: %v\n", err)
 		return exitUsage
 	}

@@ -8,16 +8,33 @@ import (
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/engine"
+	"github.com/go-nncf/nncf/internal/cpu"
 	"github.com/go-nncf/nncf/tensor"
 	"github.com/go-nncf/nncf/train"
 )
 
 // planFlags are the flags of inspect --plan.
 type planFlags struct {
-	Plan      bool `help:"Print the steps that the engine runs: kernels, what was fused and why or why not, bytes moved, the map of memory." xor:"form" group:"graph"`
+	Plan      bool `help:"Print the steps that the engine runs: kernels, what was fused and why or why not, bytes moved, the map of memory. With --cpu also for a machine that has more than this one." xor:"form" group:"graph"`
 	PlanTrain bool `name:"train" help:"With --plan: of a training step rather than of inference." group:"graph"`
 	PlanBatch int  `name:"plan-batch" help:"With --plan: batch size." default:"1" placeholder:"N" group:"graph"`
 	memoryFlag
+}
+
+// plansFor reports whether all that is asked for is a plan, which can be made
+// for a level that this machine cannot run. The environment's level must be fine.
+func (f planFlags) plansFor(level string) bool {
+	_, err := cpu.ParseLevel(level)
+	return f.Plan && err == nil && cpu.EnvError() == nil
+}
+
+// assume lets plans count on the level that --cpu names, here or not.
+func assume(level string) (restore func()) {
+	l, err := cpu.ParseLevel(level)
+	if err != nil || l <= cpu.Best() {
+		return func() {}
+	}
+	return cpu.Assume(l)
 }
 
 // check refuses what would have no effect.
@@ -71,6 +88,7 @@ func (c *inspectCmd) plan(s *session) error {
 			return err
 		}
 		defer t.Close()
+		defer assume(s.CPU)()
 		prog, err := t.Program(s.ctx, tensor.New(tensor.Float32, shape...))
 		if err != nil {
 			return err
@@ -81,6 +99,7 @@ func (c *inspectCmd) plan(s *session) error {
 		if err != nil {
 			return err
 		}
+		defer assume(s.CPU)()
 		prog, err := nncf.Backend().Compile(s.ctx, g, engine.Options{Threads: s.Threads, MaxMemory: limit, Logger: s.log})
 		if err != nil {
 			return err

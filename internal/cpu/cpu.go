@@ -10,7 +10,8 @@
 //
 // The environment variable NNCF_CPU (generic, avx2 or avx512), read once, caps
 // the level, and so does [Cap] while a program runs: they can lower what was
-// detected, never raise it. Builds with the tag noasm, and machines other than
+// detected, never raise it. [Assume] lets plans be made, not run, for a machine
+// that has more. Builds with the tag noasm, and machines other than
 // amd64, have no feature at all.
 package cpu
 
@@ -110,6 +111,7 @@ var (
 	usable    = limit(detect(), os.Getenv("NNCF_CPU"))
 	hidden    atomic.Uint32 // by Hide
 	capped    atomic.Uint32 // by Cap
+	assumed   atomic.Uint32 // by Assume
 	errEnvCPU = checkEnv(os.Getenv("NNCF_CPU"))
 )
 
@@ -199,6 +201,27 @@ func Uncap() {
 	if capped.Swap(0) != 0 {
 		changed()
 	}
+}
+
+// Assume lets plans, and nothing that runs, count on level l until restore is
+// called, on a machine that may lack it.
+func Assume(l Level) (restore func()) {
+	old := assumed.Swap(uint32(l.Features()))
+	return func() { assumed.Store(old) }
+}
+
+// Plannable reports whether plans may count on all features of f.
+func Plannable(f Feature) bool { return (Available()|Feature(assumed.Load()))&f == f }
+
+// Planned returns the highest level that plans may count on. Kernels of a level
+// above [Best] must not run.
+func Planned() Level {
+	for l := LevelAVX512; l > Generic; l-- {
+		if Plannable(l.Features()) {
+			return l
+		}
+	}
+	return Generic
 }
 
 // Hide makes the features in f unavailable until restore is called. It is for

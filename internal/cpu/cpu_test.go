@@ -101,3 +101,20 @@ func TestDetect_FeaturesStandAlone(t *testing.T) {
 		restore()
 	}
 }
+
+// TestAssume: plans may count on what is assumed, nothing else may.
+func TestAssume(t *testing.T) {
+	defer Hide(AVX512F)()
+	best := Best()
+	restore := Assume(LevelAVX512)
+	if Planned() != LevelAVX512 || !Plannable(FeaturesAVX512) {
+		t.Errorf("plans count on %v, want avx512", Planned())
+	}
+	if Best() != best || Has(AVX512F) {
+		t.Error("what is assumed may run")
+	}
+	restore()
+	if Planned() != best {
+		t.Errorf("plans count on %v afterwards, want %v", Planned(), best)
+	}
+}

@@ -30,8 +30,9 @@ type Set struct {
 	gradN func(*GradArgs)            // one tap, gradNV vectors
 }
 
-// Supported reports whether this machine can run the set now.
-func (s *Set) Supported() bool { return cpu.Has(s.Features) }
+// Supported reports whether plans may use the set now: this machine can run it,
+// or is assumed to (see [cpu.Assume]).
+func (s *Set) Supported() bool { return cpu.Plannable(s.Features) }
 
 // Sets returns every variant built into the program, fastest first.
 func Sets() []*Set { return sets }

@@ -38,8 +38,9 @@ func (s *Set) Peak(macs int) int {
 	return n * s.peakMACs
 }
 
-// Supported reports whether this machine can run the set now.
-func (s *Set) Supported() bool { return cpu.Has(s.Features) }
+// Supported reports whether plans may use the set now: this machine can run it,
+// or is assumed to (see [cpu.Assume]).
+func (s *Set) Supported() bool { return cpu.Plannable(s.Features) }
 
 // MaxMR returns the largest MR of tiles with nv vectors, 0 if there are none.
 func (s *Set) MaxMR(nv int) int { return max(0, len(s.dot[nv])-1) }
