@@ -67,6 +67,13 @@ type (
 		Weights(n *Node) WeightPorts
 	}
 
+	// ManyWeighted names the ports of trained weights behind the first one, such as
+	// the recurrent weights of an LSTM. Weight may be -1 where only Bias is trained.
+	ManyWeighted interface {
+		Weighted
+		MoreWeights(n *Node) []WeightPorts
+	}
+
 	// AxisMapper says which entries along the axes of a node's values can only
 	// be removed together: channels of an addition's operands, a filter and its
 	// bias. Without this facet no axis that meets the operator loses an entry.
@@ -123,4 +130,18 @@ const (
 type WeightPorts struct {
 	Weight, OutAxis, InAxis int
 	Bias                    int
+}
+
+// AllWeights returns the ports of all trained weights of n, the first one first;
+// none if it has none.
+func AllWeights(n *Node) []WeightPorts {
+	w, ok := n.Op.(Weighted)
+	if !ok {
+		return nil
+	}
+	list := []WeightPorts{w.Weights(n)}
+	if m, ok := n.Op.(ManyWeighted); ok {
+		list = append(list, m.MoreWeights(n)...)
+	}
+	return list
 }

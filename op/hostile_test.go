@@ -36,7 +36,7 @@ func TestHostile(t *testing.T) {
 // The same starting from operators and operands that fit, of which little is
 // changed.
 func TestHostile_Neighbours(t *testing.T) {
-	cases := neuralCases()
+	cases := append(neuralCases(), recurrentCases()...)
 	u8, i8 := tensor.New(tensor.Uint8, 1, 4, 5, 6), tensor.New(tensor.Int8, 6, 2, 3, 2)
 	scale, zero := tensor.Scalar[float32](.1), tensor.Scalar[uint8](3)
 	a, b := tensor.New(tensor.Uint8, 2, 3, 4), tensor.New(tensor.Int8, 4, 5)

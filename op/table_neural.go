@@ -11,6 +11,13 @@ var neuralDefs = []Def{
 	{Op: MatMul{}, Decode: decodeWith(MatMul{})},
 	{Op: Einsum{}, Since: 12, Decode: decodeEinsum, Encode: encodeEinsum},
 
+	{Op: LSTM{}, Decode: decodeLSTM, Encode: encodeLSTM},
+	{Op: LSTMGrad{}, Domain: Internal},
+	{Op: GRU{}, Decode: decodeGRU, Encode: encodeGRU},
+	{Op: GRUGrad{}, Domain: Internal},
+	{Op: RNN{}, Decode: decodeRNN, Encode: encodeRNN},
+	{Op: RNNGrad{}, Domain: Internal},
+
 	{Op: MaxPool{}, Decode: decodeMaxPool, Encode: encodeMaxPool},
 	{Op: MaxPoolGrad{}, Domain: Internal},
 	{Op: GlobalMaxPool{}, Decode: decodeWith(GlobalMaxPool{})},

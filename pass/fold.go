@@ -134,8 +134,7 @@ func tiedBy(v *ir.Value, n *ir.Node) bool {
 
 // isWeightUse reports whether the consumer takes its value as a weight.
 func isWeightUse(u ir.Use) bool {
-	w, ok := u.Node.Op.(ir.Weighted)
-	return ok && w.Weights(u.Node).Weight == u.Port
+	return slices.ContainsFunc(ir.AllWeights(u.Node), func(p ir.WeightPorts) bool { return p.Weight == u.Port })
 }
 
 func foldContent(p *rewrite.Patch, n *ir.Node) bool {

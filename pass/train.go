@@ -15,8 +15,7 @@ import (
 // weight, bias, running statistics.
 func trainedPorts(n *ir.Node) []int {
 	var ports []int
-	if w, ok := n.Op.(ir.Weighted); ok {
-		wp := w.Weights(n)
+	for _, wp := range ir.AllWeights(n) {
 		for _, port := range []int{wp.Weight, wp.Bias} {
 			if port >= 0 && n.Input(port) != nil {
 				ports = append(ports, port)

@@ -22,6 +22,7 @@ func cases(n int) []testCase {
 	l = append(l, gradientCases(n)...)
 	l = append(l, imageCases(n)...)
 	l = append(l, matrixCases(n)...)
+	l = append(l, recurrentCases(n)...)
 	l = append(l, normCases(n)...)
 	l = append(l, reduceCases(n)...)
 	l = append(l, moveCases(n)...)

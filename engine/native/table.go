@@ -17,6 +17,13 @@ var lowerings = map[string]lowering{
 	"Gemm":           lowerGemm,
 	"MatMul":         lowerMatMul,
 
+	"GRU":      lowerGRU,
+	"GRUGrad":  lowerGRUGrad,
+	"LSTM":     lowerLSTM,
+	"LSTMGrad": lowerLSTMGrad,
+	"RNN":      lowerRNN,
+	"RNNGrad":  lowerRNNGrad,
+
 	"BatchNormAgain":                lowerBatchNormAgain,
 	"BatchNormGrad":                 lowerBatchNormGrad,
 	"BatchNormalization":            lowerBatchNorm,
