@@ -38,7 +38,12 @@ func (c *compiler) reuse() error {
 			writes = writes[1:]
 		}
 		for _, w := range writes {
-			if x := ch.operandFor(w, func(x *slot) bool { return !taken[x.buf] && last[x.buf] == i }); x != nil {
+			free := func(x *slot) bool { return !taken[x.buf] && last[x.buf] == i }
+			x := ch.operandFor(w, func(x *slot) bool { return s.output != nil && x == s.output.slot && free(x) }) // written a moment ago
+			if x == nil {
+				x = ch.operandFor(w, free)
+			}
+			if x != nil {
 				s.note("reuse", true, "the result lies where %q lay", x.value.Name)
 				taken[x.buf] = true
 				last[x.buf] = last[w.buf]
@@ -56,27 +61,36 @@ func (c *compiler) reuse() error {
 
 // operandFor returns an operand in whose memory the result w may lie: of the
 // same size, acceptable to the caller, and read by no link after w's, nor as a
-// whole.
+// whole. Operands of w's own link come first; those of links before it do too,
+// since a tile is read there before w's is written.
 func (ch *chain) operandFor(w *slot, accept func(*slot) bool) *slot {
 	at := slices.IndexFunc(ch.links, func(l *link) bool { return l.out == w })
-	l := ch.links[at]
-	for k, x := range l.in {
-		if x.dtype != w.dtype || x.buf == nil || !accept(x) || l.placed != nil && !l.placed(k) {
-			continue
-		}
-		reads := func(s *slot) bool { return s.buf == x.buf }
-		fits := !slices.ContainsFunc(ch.links, func(l *link) bool {
-			return slices.ContainsFunc(l.also, reads) || l.out != nil && l.out.buf == x.buf
-		})
-		for j, o := range l.in { // the other operands of the same link
-			fits = fits && (j == k || o.buf != x.buf || l.placed == nil || l.placed(j))
-		}
-		for _, later := range ch.links[at+1:] {
-			fits = fits && !slices.ContainsFunc(later.in, reads)
-		}
-		if fits {
-			return x
+	for i := at; i >= 0; i-- {
+		for _, x := range ch.links[i].in {
+			if x.dtype == w.dtype && x.buf != nil && accept(x) && ch.mayLieIn(at, x) {
+				return x
+			}
 		}
 	}
 	return nil
+}
+
+// mayLieIn reports whether the result of link at may lie where x lies.
+func (ch *chain) mayLieIn(at int, x *slot) bool {
+	reads := func(s *slot) bool { return s.buf == x.buf }
+	for i, l := range ch.links {
+		switch {
+		case slices.ContainsFunc(l.also, reads), l.out != nil && l.out.buf == x.buf:
+			return false
+		case i > at && slices.ContainsFunc(l.in, reads):
+			return false
+		}
+	}
+	l := ch.links[at]
+	for k, o := range l.in {
+		if o.buf == x.buf && l.placed != nil && !l.placed(k) {
+			return false
+		}
+	}
+	return true
 }
