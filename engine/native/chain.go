@@ -122,7 +122,7 @@ func (c *compiler) emitChainUnit(n, unit int, l *link) {
 
 // bindChain returns the run function of a chain. Links whose out is not in
 // stored write to a tile of their own.
-func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
+func (c *compiler) bindChain(ch *chain, stored map[*slot]bool, images *imagewise) func() error {
 	if ch.cut != nil {
 		f := *ch.cut
 		f.chain, f.stored = ch, stored
@@ -131,7 +131,19 @@ func (c *compiler) bindChain(ch *chain, stored map[*slot]bool) func() error {
 	length, tasks := chainTasks(ch.n, ch.unit)
 	part := c.chainPart(ch, stored)
 	n := ch.n
-	return runTasks(c.pool, tasks, func(t, worker int) { part(t, worker, t*length, min(n, (t+1)*length)) })
+	task := func(t, worker int) { part(t, worker, t*length, min(n, (t+1)*length)) }
+	if images != nil {
+		images.do = task
+		if size := n / images.images; !ch.sums() {
+			images.do = func(t, worker int) { part(t, worker, t*size, (t+1)*size) }
+		}
+	}
+	return runTasks(c.pool, tasks, task)
+}
+
+// sums reports whether the chain adds up over its tasks.
+func (ch *chain) sums() bool {
+	return slices.ContainsFunc(ch.links, func(l *link) bool { return l.sums != nil || l.out == nil })
 }
 
 // chainPart returns the function that runs a chain over elements lo ≤ i < end,

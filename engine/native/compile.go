@@ -83,12 +83,14 @@ type step struct {
 	reads  []*slot
 	writes []*slot
 	temps  []*temp
-	given  []*temp   // those of temps that the step reads only, as far as is known
-	chain  *chain    // nil unless the step streams elements, see chain.go
-	also   *ir.Node  // a node that the step does too
-	input  *loaded   // of convolutions, see load.go
-	output *finished // of convolutions, see finish.go
-	forms  *former   // see form.go
+	given  []*temp    // those of temps that the step reads only, as far as is known
+	chain  *chain     // nil unless the step streams elements, see chain.go
+	also   *ir.Node   // a node that the step does too
+	input  *loaded    // of convolutions, see load.go
+	output *finished  // of convolutions, see finish.go
+	forms  *former    // see form.go
+	images *imagewise // nil unless the step goes image by image
+	group  *group     // see rule_group.go
 	packs  *packing
 	// once says that the step's result never changes: it runs when memory is
 	// placed, and its temps keep their memory.
@@ -295,7 +297,9 @@ func present(l []*slot) []*slot {
 }
 
 // live sets the lives of all buffers from the final list of steps, and the
-// bytes that each step moves. Buffers that no step touches keep no memory.
+// bytes that each step moves. Buffers that no step touches keep no memory. Steps
+// of a group run together, so what one of them touches lives as long as the
+// group; and what an earlier one left in the caches is not moved again.
 func (c *compiler) live() []*plan.Buffer {
 	var used []*plan.Buffer
 	touch := func(b *plan.Buffer, at int) {
@@ -309,19 +313,28 @@ func (c *compiler) live() []*plan.Buffer {
 	}
 	for i, s := range c.steps {
 		s.bytes = 0
+		first, last := i, i
+		var earlier []*step
+		if s.group != nil {
+			k := slices.Index(s.group.members, s)
+			first, last = i-k, i-k+len(s.group.members)-1
+			earlier = s.group.members[:k]
+		}
 		for _, l := range [][]*slot{s.reads, s.writes} {
 			for k, r := range l {
-				if r.buf == nil || !slices.ContainsFunc(l[:k], func(q *slot) bool { return q.buf == r.buf }) {
+				if r.buf == nil || !slices.ContainsFunc(l[:k], func(q *slot) bool { return q.buf == r.buf }) && !touches(earlier, r.buf) {
 					s.bytes += int64(r.shape.Numel() * elemSize(r.dtype))
 				}
-				touch(r.buf, i)
+				touch(r.buf, first)
+				touch(r.buf, last)
 			}
 		}
 		for _, t := range s.temps {
 			if !t.local {
 				s.bytes += int64(t.buf.Size)
 			}
-			touch(t.buf, i)
+			touch(t.buf, first)
+			touch(t.buf, last)
 			if s.once {
 				touch(t.buf, 0)
 				touch(t.buf, len(c.steps))
@@ -332,6 +345,14 @@ func (c *compiler) live() []*plan.Buffer {
 		touch(s.buf, len(c.steps))
 	}
 	return used
+}
+
+// touches reports whether one of the steps reads or writes the buffer.
+func touches(steps []*step, b *plan.Buffer) bool {
+	return slices.ContainsFunc(steps, func(s *step) bool {
+		has := func(x *slot) bool { return x.buf == b }
+		return slices.ContainsFunc(s.reads, has) || slices.ContainsFunc(s.writes, has)
+	})
 }
 
 // packKernel is what steps that bring weights into the order of a kernel are called.

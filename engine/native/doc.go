@@ -8,6 +8,7 @@
 //	spread.go     operands that broadcast; convert.go: element types in chains
 //	fuse.go       the table of fusions; rule_*.go: one fusion each
 //	load.go       activations that convolutions compute as they load them
+//	imagewise.go  steps that go image by image, which rule_group.go lets take turns
 //	finish.go     work on a convolution's result while it is in the caches
 //	form.go       quantizers and masks of weights, run as the weights are packed;
 //	              how a new operator on weights takes part

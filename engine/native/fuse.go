@@ -26,9 +26,10 @@ var fusions = []fusion{
 	{"drop", "what nobody reads any more is not computed", (*compiler).drop},                               // what again and load have left
 	{"finish", "convolutions run the chain behind them while the caches hold their result", (*compiler).finish},
 	{"obey", "plans with a memory limit cut sums as those without", (*compiler).obey},
-	{"store", "what only its own chain reads is not stored", (*compiler).store},    // no rule after it may add readers
-	{"reuse", "results lie where an operand lay", (*compiler).reuse},               // needs to know what is stored
-	{"form", "what forms a weight runs as the weight is packed", (*compiler).form}, // of steps whose writes are final
+	{"store", "what only its own chain reads is not stored", (*compiler).store},                                 // no rule after it may add readers
+	{"reuse", "results lie where an operand lay", (*compiler).reuse},                                            // needs to know what is stored
+	{"form", "what forms a weight runs as the weight is packed", (*compiler).form},                              // of steps whose writes are final
+	{"group", "steps that go image by image take turns on images that the caches hold", (*compiler).groupSteps}, // needs all operands final
 }
 
 // fuse applies the rules.

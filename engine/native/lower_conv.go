@@ -90,6 +90,11 @@ func lowerConv(c *compiler, n *ir.Node) error {
 			return r.C0 == 0 && r.C1 == g.OC
 		},
 	}
+	images := &imagewise{
+		images:  g.N,
+		begins:  func(n int) (int, bool) { return p.ForwardImage(n) },
+		weights: func() int { return 4 * sz.PackedForward },
+	}
 	s := c.emit(n, p.Kernels(), []*slot{x, bias}, []*slot{y}, func() func() error {
 		xd, yd, pool := input.mem(), y.f32(), c.pool
 		f := conv.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
@@ -104,9 +109,10 @@ func lowerConv(c *compiler, n *ir.Node) error {
 		task := func(t, worker int) {
 			p.Forward(t, scratch.part(worker, sz.ForwardScratch), xd, packed.mem, fs[worker], yd)
 		}
-		return runTasks(pool, sz.ForwardTasks, then(task, output.after(c)))
+		images.do = then(task, output.after(c))
+		return runTasks(pool, sz.ForwardTasks, images.do)
 	}, packed, scratch)
-	s.output = output
+	s.output, s.images = output, images
 	s.stores(e)
 	s.input = input
 	input.prepare = func() error {
@@ -173,6 +179,11 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 			return r.C0 == 0 && r.C1 == g.IC
 		},
 	}
+	images := &imagewise{
+		images:  g.N,
+		begins:  func(n int) (int, bool) { return p.BackwardDataImage(n) },
+		weights: func() int { return 4 * sz.PackedBackward },
+	}
 	s := c.emit(n, p.Kernels(), []*slot{dy, bias}, []*slot{dx}, func() func() error {
 		dyd, dxd, pool := dy.f32(), dx.f32(), c.pool
 		f := conv.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
@@ -182,9 +193,10 @@ func lowerConvTranspose(c *compiler, n *ir.Node) error {
 		task := func(t, worker int) {
 			p.BackwardData(t, scratch.part(worker, sz.BackwardDataScratch), dyd, packed.mem, f, dxd)
 		}
-		return runTasks(pool, sz.BackwardDataTasks, then(task, output.after(c)))
+		images.do = then(task, output.after(c))
+		return runTasks(pool, sz.BackwardDataTasks, images.do)
 	}, packed, scratch)
-	s.output = output
+	s.output, s.images = output, images
 	s.stores(e)
 	return nil
 }
@@ -212,6 +224,15 @@ func lowerConvGradWeight(c *compiler, n *ir.Node) error {
 	x, dy := c.in(xv, channelsLast), c.in(dyv, channelsLast)
 	input := &loaded{slot: x, repeats: sz.BackwardWeightsTasks / max(1, sz.Slots)}
 	partials, scratch := c.temp(sz.Partials), c.workspace(sz.BackwardWeightsScratch*c.workers)
+	images := &imagewise{
+		images: g.N,
+		begins: func(n int) (int, bool) { return p.UnitImage(n) },
+		owned: func(n int) bool {
+			unit, ok := p.UnitImage(n)
+			return ok && p.SlotBegins(unit)
+		},
+		weights: func() int { return 4 * sz.Partials / max(1, sz.Slots) },
+	}
 	s := c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
 		xd, dyd, pool := input.mem(), dy.f32(), c.pool
 		loads := make([]conv.Loader, c.workers)
@@ -221,9 +242,12 @@ func lowerConvGradWeight(c *compiler, n *ir.Node) error {
 		task := func(t, worker int) {
 			p.BackwardWeightsLoad(t, scratch.part(worker, sz.BackwardWeightsScratch), xd, loads[worker], dyd, partials.mem)
 		}
+		images.do = func(unit, worker int) {
+			p.BackwardWeightsUnit(unit, scratch.part(worker, sz.BackwardWeightsScratch), xd, loads[worker], dyd, partials.mem)
+		}
 		return func() error { pool.Run(sz.BackwardWeightsTasks, task); return nil }
 	}, partials, scratch)
-	s.input = input
+	s.input, s.images = input, images
 	input.prepare = func() error {
 		if p, err = conv.New(g, conv.Options{AlwaysLoad: true}); err != nil {
 			return err

@@ -26,6 +26,7 @@ type depthwisePass struct {
 	pack          func(dst, w []float32)
 	run           func(task int, scratch, x, w []float32, f depthwise.Fusion, y []float32)
 	region        func(task int) depthwise.Region
+	image         func(n int) (task int, ok bool)
 	scratch       int // for computing the input, per worker; 0 if the pass cannot
 }
 
@@ -43,7 +44,7 @@ func (c *compiler) emitDepthwise(n *ir.Node, g depthwise.Geometry) error {
 			} else {
 				p.Forward(task, x, w, f, y)
 			}
-		}, p.ForwardRegion, sz.ForwardScratch})
+		}, p.ForwardRegion, p.ForwardImage, sz.ForwardScratch})
 }
 
 // emitDepthwiseTransposed runs the data gradient of a depthwise convolution.
@@ -56,7 +57,7 @@ func (c *compiler) emitDepthwiseTransposed(n *ir.Node, g depthwise.Geometry) err
 	return c.emitDepthwisePass(n, depthwisePass{p.Kernels(), sz.PackedBackward, sz.BackwardDataTasks, p.PackBackward,
 		func(task int, _, x, w []float32, f depthwise.Fusion, y []float32) {
 			p.BackwardData(task, x, w, f, y)
-		}, p.BackwardDataRegion, 0})
+		}, p.BackwardDataRegion, p.BackwardDataImage, 0})
 }
 
 func (c *compiler) emitDepthwisePass(n *ir.Node, p depthwisePass) error {
@@ -89,6 +90,7 @@ func (c *compiler) emitDepthwisePass(n *ir.Node, p depthwisePass) error {
 			return nil
 		}}
 	}
+	images := &imagewise{images: x.shape[0], begins: p.image}
 	s := c.emit(n, p.kernel, []*slot{x, bias}, []*slot{y}, func() func() error {
 		yd := y.f32()
 		f := depthwise.Fusion{Clip: e.clip, Lo: e.lo, Hi: e.hi}
@@ -106,15 +108,16 @@ func (c *compiler) emitDepthwisePass(n *ir.Node, p depthwisePass) error {
 		if fs[0].Load == nil {
 			mem = x.f32()
 		}
-		return runTasks(c.pool, p.tasks, then(func(t, worker int) {
+		images.do = then(func(t, worker int) {
 			var own []float32
 			if fs[worker].Load != nil {
 				own = scratch.part(worker, p.scratch)
 			}
 			p.run(t, own, mem, packed.mem, fs[worker], yd)
-		}, output.after(c)))
+		}, output.after(c))
+		return runTasks(c.pool, p.tasks, images.do)
 	}, packed, scratch)
-	s.output, s.input = output, input
+	s.output, s.input, s.images = output, input, images
 	s.stores(e)
 	return nil
 }
@@ -134,6 +137,7 @@ func (c *compiler) emitDepthwiseGrad(n *ir.Node, g depthwise.Geometry) error {
 		scratch.resize(own * c.workers)
 		return nil
 	}}
+	images := &imagewise{images: g.N, begins: p.BackwardWeightsImage}
 	s := c.emit(n, p.Kernels(), []*slot{x, dy}, nil, func() func() error {
 		xd, dyd := input.mem(), dy.f32()
 		loads := make([]depthwise.Loader, c.workers)
@@ -144,11 +148,12 @@ func (c *compiler) emitDepthwiseGrad(n *ir.Node, g depthwise.Geometry) error {
 				}
 			}
 		}
-		return runTasks(c.pool, sz.BackwardWeightsTasks, func(t, worker int) {
+		images.do = func(t, worker int) {
 			p.BackwardWeightsLoad(t, scratch.part(worker, own), xd, loads[worker], dyd, partials.mem)
-		})
+		}
+		return runTasks(c.pool, sz.BackwardWeightsTasks, images.do)
 	}, partials, scratch)
-	s.input = input
+	s.input, s.images = input, images
 	dw := c.out(n.Out[0], rowMajor)
 	c.emit(n, "reduce slots", nil, []*slot{dw}, func() func() error {
 		dwd := dw.f32()

@@ -34,14 +34,16 @@ func globalWindow(xs tensor.Shape) pooling.Window {
 // emitPool emits a step that handles one image per task.
 func (c *compiler) emitPool(n *ir.Node, name string, in []*slot, out *slot, f func(image int, src [][]float32, dst []float32), temps ...*temp) {
 	images := out.shape[0]
+	each := imagewiseTasks(images)
 	c.emit(n, name, in, []*slot{out}, func() func() error {
 		srcs := make([][]float32, len(in))
 		for i, s := range in {
 			srcs[i] = s.f32()
 		}
 		dst := out.f32()
-		return runTasks(c.pool, images, func(t, _ int) { f(t, srcs, dst) })
-	}, temps...)
+		each.do = func(t, _ int) { f(t, srcs, dst) }
+		return runTasks(c.pool, images, each.do)
+	}, temps...).images = each
 }
 
 // image returns image t of a batch.

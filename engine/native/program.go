@@ -69,6 +69,11 @@ func (c *compiler) place(pool *par.Pool) (*program, error) {
 		p.info.Steps = append(p.info.Steps, e)
 	}
 	at = append(at, len(p.steps))
+	for _, s := range p.steps {
+		if s.group != nil && s == s.group.members[0] {
+			s.group.bind(pool)
+		}
+	}
 	for _, n := range c.g.Nodes() {
 		if n.Rule == recomputeRule {
 			p.info.Recomputed.Nodes++
@@ -100,6 +105,15 @@ func (p *program) Run(ctx context.Context) error {
 		return p.lacks
 	}
 	for _, s := range p.steps {
+		if s.group != nil {
+			if s == s.group.members[0] {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				s.group.run()
+			}
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -110,7 +124,8 @@ func (p *program) Run(ctx context.Context) error {
 	return nil
 }
 
-// RunTimed implements [engine.Timed].
+// RunTimed implements [engine.Timed]. Steps of a group run one after the other,
+// so that each has a time.
 func (p *program) RunTimed(ctx context.Context, d []time.Duration) error {
 	if p.lacks != nil {
 		return p.lacks

@@ -30,7 +30,8 @@ func (c *compiler) store() error {
 			continue
 		}
 		ch.stored = stored
-		s.bind = func() func() error { return c.bindChain(ch, stored) }
+		s.images = ch.byImage()
+		s.bind = func() func() error { return c.bindChain(ch, stored, s.images) }
 	}
 	return nil
 }

@@ -186,6 +186,37 @@ func (p *Plan) ForwardRegion(task int) Region { return p.fwd.region(task) }
 // BackwardDataRegion returns what task of BackwardData writes.
 func (p *Plan) BackwardDataRegion(task int) Region { return p.bwd.region(task) }
 
+// ForwardImage returns the first task of Forward that works on image n or later
+// ones. ok is false if it works on earlier ones, too; n may be the number of
+// images.
+func (p *Plan) ForwardImage(n int) (task int, ok bool) {
+	cell, ok := p.fwd.image(n, p.g.N)
+	return cell * p.fwd.nblk, ok
+}
+
+// BackwardDataImage is ForwardImage of BackwardData.
+func (p *Plan) BackwardDataImage(n int) (task int, ok bool) {
+	cell, ok := p.bwd.image(n, p.g.N)
+	return cell * p.bwd.nblk, ok
+}
+
+// image returns which cell, a task with all blocks, is the first of image n out
+// of all images.
+func (p *pass) image(n, images int) (cell int, ok bool) {
+	switch {
+	case images == 0 || p.nd != 1:
+		return 0, false
+	case n == images:
+		return p.nimg * p.nrow * p.ncol, true
+	case p.n == images:
+		return n / p.img * p.nrow * p.ncol, n%p.img == 0
+	case p.n == 1 && p.nh == 1 && p.nw%images == 0: // all pixels are one row
+		at := n * (p.nw / images)
+		return at / p.col, at%p.col == 0
+	}
+	return 0, false
+}
+
 // run checks the lengths once; the kernels trust them.
 func (p *pass) run(name string, task int, scratch, x, w []float32, f Fusion, y []float32) {
 	if uint(task) >= uint(p.tasks()) {

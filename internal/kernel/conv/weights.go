@@ -143,14 +143,7 @@ func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, 
 	if uint(task) >= uint(w.tasks()) {
 		panic(fmt.Sprintf("conv: %s: got task %d, want less than %d", name, task, w.tasks()))
 	}
-	if load == nil {
-		need(name, "input", x, u.inputLen())
-	} else if u.direct {
-		panic("conv: " + name + ": a Loader needs a plan made with Options.AlwaysLoad")
-	}
-	need(name, "output gradient", dy, u.outputLen())
-	need(name, "scratch", scratch, w.scratch())
-	need(name, "partial sums", partials, w.slots*w.slotLen)
+	w.check(name, scratch, x, load, dy, partials)
 
 	r := run{load: load, x: x, dy: dy}
 	slot := task / w.nblk / w.nchk
@@ -168,6 +161,52 @@ func (p *Plan) BackwardWeightsLoad(task int, scratch, x []float32, load Loader, 
 		r.zero = i == first
 		w.unit(&r, u.part(i), scratch)
 	}
+}
+
+// Units returns the number of pieces that [Plan.BackwardWeightsUnit] adds up.
+func (p *Plan) Units() int { return p.wgt.p.tasks() }
+
+// UnitImage is [Plan.ForwardImage] for units.
+func (p *Plan) UnitImage(n int) (unit int, ok bool) { return p.wgt.p.image(n, p.g.N) }
+
+// SlotBegins reports whether a slot begins with the unit. Units between two
+// such belong to one slot and must be added in their order.
+func (p *Plan) SlotBegins(unit int) bool {
+	w := &p.wgt
+	n := w.p.tasks()
+	slot := unit * w.slots / n
+	return slot*n/w.slots == unit || (slot+1)*n/w.slots == unit
+}
+
+// BackwardWeightsUnit adds one unit to the partial sums, of all weights. All
+// units together do what all tasks of [Plan.BackwardWeightsLoad] do, bit for bit.
+func (p *Plan) BackwardWeightsUnit(unit int, scratch, x []float32, load Loader, dy, partials []float32) {
+	const name = "BackwardWeightsUnit"
+	w := &p.wgt
+	u := &w.p
+	if uint(unit) >= uint(u.tasks()) {
+		panic(fmt.Sprintf("conv: %s: got unit %d, want less than %d", name, unit, u.tasks()))
+	}
+	w.check(name, scratch, x, load, dy, partials)
+	n := u.tasks()
+	slot := unit * w.slots / n
+	if (slot+1)*n/w.slots == unit {
+		slot++
+	}
+	r := run{load: load, x: x, dy: dy, blocks: u.blocks, k1: u.ic, zero: slot*n/w.slots == unit, slot: partials[slot*w.slotLen:][:w.slotLen]}
+	w.unit(&r, u.part(unit), scratch)
+}
+
+// check panics if memory is too short, once, so that the kernels may trust it.
+func (w *weights) check(name string, scratch, x []float32, load Loader, dy, partials []float32) {
+	if load == nil {
+		need(name, "input", x, w.p.inputLen())
+	} else if w.p.direct {
+		panic("conv: " + name + ": a Loader needs a plan made with Options.AlwaysLoad")
+	}
+	need(name, "output gradient", dy, w.p.outputLen())
+	need(name, "scratch", scratch, w.scratch())
+	need(name, "partial sums", partials, w.slots*w.slotLen)
 }
 
 // run is what a task of the weight gradient works on.

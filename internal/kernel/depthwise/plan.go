@@ -188,6 +188,31 @@ func (p *Plan) BackwardData(task int, dy, w []float32, f Fusion, dx []float32) {
 	p.bwd.run("BackwardData", task, nil, dy, w, f, dx)
 }
 
+// ForwardImage returns the first task of Forward that works on image n or later
+// ones. ok is false if it works on earlier ones, too; n may be the number of
+// images.
+func (p *Plan) ForwardImage(n int) (task int, ok bool) { return p.fwd.image(n) }
+
+// BackwardDataImage is ForwardImage of BackwardData.
+func (p *Plan) BackwardDataImage(n int) (task int, ok bool) { return p.bwd.image(n) }
+
+func (p *pass) image(n int) (task int, ok bool) {
+	if n == p.n {
+		return p.tasks(), true
+	}
+	return n / p.img * p.nrow, n%p.img == 0
+}
+
+// BackwardWeightsImage is ForwardImage of BackwardWeights.
+func (p *Plan) BackwardWeightsImage(n int) (task int, ok bool) {
+	w, all := &p.wgt, p.wgt.p.n*p.wgt.p.oh
+	if n == w.p.n {
+		return w.slots * w.nvec, true
+	}
+	slot := ceilDiv(n*w.p.oh*w.slots, all)
+	return slot * w.nvec, slot*all/w.slots == n*w.p.oh
+}
+
 // A Region is the part of an output one task writes: all channels of the
 // pixels P0 ≤ p < P1 in the order of N, H, W.
 type Region struct{ P0, P1 int }
