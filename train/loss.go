@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -18,7 +19,8 @@ type LossFunc func(b *ir.Builder, outputs []*ir.Value, target *ir.Value) (*ir.Va
 type LossOptions struct {
 	// Type is one of, with x the output and t the target:
 	//
-	//	cross_entropy   mean over samples of -log softmax(x)[t], t int64 [N]
+	//	cross_entropy   mean over samples of -log softmax(x)[t], t int64 [N]; of
+	//	                maps [N classes d…], over their places too, t int64 [N d…]
 	//	bce             mean of softplus(x) - t·x, binary cross-entropy of logits
 	//	mse             mean of (x-t)²
 	//	l1              mean of |x-t|
@@ -53,7 +55,8 @@ func (o LossOptions) Validate() error {
 // TargetType returns the type of the target for an output of type x.
 func (o LossOptions) TargetType(x ir.Type) ir.Type {
 	if o.classifies() {
-		return ir.Type{DType: tensor.Int64, Dims: x.Dims[:min(1, len(x.Dims))]}
+		dims := slices.Clone(x.Dims[:min(1, len(x.Dims))])
+		return ir.Type{DType: tensor.Int64, Dims: append(dims, x.Dims[min(2, len(x.Dims)):]...)}
 	}
 	return x
 }
@@ -111,6 +114,16 @@ func mean(b *ir.Builder, v *ir.Value) *ir.Value {
 }
 
 func (o LossOptions) crossEntropy(b *ir.Builder, x, labels *ir.Value) *ir.Value {
+	if rank := x.Type.Rank(); rank > 2 {
+		// Every place is a row of its own: with channels last the scores lie that way.
+		perm := []int{0}
+		for a := 2; a < rank; a++ {
+			perm = append(perm, a)
+		}
+		x = b.Op(op.Transpose{Perm: append(perm, 1)}, "loss/places", x)
+		x = b.Op(op.Reshape{}, "loss/rows", x, b.ConstInts("loss/rows/shape", -1, x.Type.Dims[rank-1].N))
+		labels = b.Op(op.Reshape{}, "loss/labels", labels, b.ConstInts("loss/labels/shape", -1))
+	}
 	if o.LabelSmoothing == 0 {
 		return b.Multi(op.SoftmaxCrossEntropyLoss{}, "loss", 2, x, labels)[0]
 	}

@@ -51,6 +51,7 @@ type torchData struct {
 		Cases                    []struct {
 			Name     string
 			Options  train.LossOptions
+			Shape    []int // of x instead of that above: a map, whose places have labels
 			Target   string
 			Loss     float64
 			Gradient []float64
@@ -183,10 +184,12 @@ func TestLoss_Torch(t *testing.T) {
 		"scores":        tensor.From(d.Scores, d.Shape...),
 		"probabilities": tensor.From(d.Probabilities, d.Shape...),
 	}
-	x := tensor.From(d.X, d.Shape...)
 	for _, c := range d.Cases {
 		t.Run(c.Name, func(t *testing.T) {
-			target := targets[c.Target]
+			x, target := tensor.From(d.X, d.Shape...), targets[c.Target]
+			if s := c.Shape; s != nil {
+				x, target = tensor.From(d.X, s...), tensor.From(d.Labels, append([]int{s[0]}, s[2:]...)...)
+			}
 			g := ir.New("loss")
 			xv := g.AddInput("x", ir.TypeOf(x))
 			if got, want := c.Options.TargetType(xv.Type), ir.TypeOf(target); !got.Equal(want) {

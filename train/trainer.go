@@ -268,7 +268,7 @@ func (t *Trainer) run(ctx context.Context, p *stepProgram, images, target, label
 	if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
 		return r, fmt.Errorf("%w: the loss is %v; lower the learning rate, warm up, or clip gradients", ErrDiverged, r.Loss)
 	}
-	if scores := p.prog.Output(1); labels != nil && scores.Len()%labels.Len() == 0 {
+	if scores := p.prog.Output(1); labels != nil && labels.Len() == r.Samples && scores.Len()%labels.Len() == 0 {
 		r.Correct = countCorrect(scores, labels)
 	}
 	grads := p.grads

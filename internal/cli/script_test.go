@@ -18,7 +18,9 @@ import (
 
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/internal/cli"
+	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/onnx"
+	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
 	"github.com/go-nncf/nncf/zoo"
 )
@@ -32,6 +34,7 @@ func TestMain(m *testing.M) {
 // TestScript runs the sessions of testdata/script. Each starts in a folder with
 //
 //	model.onnx  a residual network of 4 channels for grey 8×8 images, 2 classes
+//	map.onnx    a convolution: scores of 3 classes for each pixel of such images
 //	data.npz    48 such images: the classes are dark and bright
 //	x.npy       a batch of two inputs
 func TestScript(t *testing.T) {
@@ -123,8 +126,18 @@ var tiny = sync.OnceValue(func() map[string][]byte {
 	if err != nil {
 		panic(err)
 	}
-	var model bytes.Buffer
-	if err := onnx.Write(&model, g, onnx.Options{}); err != nil {
+	written := func(g *ir.Graph) []byte {
+		var b bytes.Buffer
+		if err := onnx.Write(&b, g, onnx.Options{}); err != nil {
+			panic(err)
+		}
+		return b.Bytes()
+	}
+	m := ir.New("map")
+	b := ir.NewBuilder(m, "map")
+	w := m.AddStored(ir.Constant, "w", tensor.From([]float32{-1, 0, 1}, 3, 1, 1, 1))
+	m.Outputs = []*ir.Value{b.Op(op.Conv{}, "scores", m.AddInput("input", ir.Type{DType: tensor.Float32, Dims: []ir.Dim{{Sym: "N"}, {N: 1}, {N: 8}, {N: 8}}}), w)}
+	if err := b.Err(); err != nil {
 		panic(err)
 	}
 	const n, pixels = 48, 64
@@ -153,5 +166,5 @@ var tiny = sync.OnceValue(func() map[string][]byte {
 	if err := data.WriteNPY(&x, tensor.New(tensor.Float32, 2, 1, 8, 8)); err != nil {
 		panic(err)
 	}
-	return map[string][]byte{"model.onnx": model.Bytes(), "data.npz": archive.Bytes(), "x.npy": x.Bytes()}
+	return map[string][]byte{"model.onnx": written(g), "map.onnx": written(m), "data.npz": archive.Bytes(), "x.npy": x.Bytes()}
 })
