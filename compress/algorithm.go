@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"time"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
@@ -99,6 +100,16 @@ type Calibration struct {
 	Latency func(ctx context.Context, g *ir.Graph) (seconds float64, err error)
 	// Note, if set, receives a line about each long phase.
 	Note func(format string, args ...any)
+	// Progress, if set, is called after each step of a phase that takes long.
+	Progress func(InitProgress)
+}
+
+// InitProgress is how far a long phase of initialisation has come.
+type InitProgress struct {
+	Phase       string // one word
+	Step, Steps int    // steps done, and their number
+	Status      string // what is known so far
+	Remaining   time.Duration
 }
 
 // Loss builds the scalar loss of a model's outputs and a target into the graph

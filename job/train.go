@@ -265,7 +265,15 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 func (r *run) initData(ctx context.Context) compress.Calibration {
 	cal := nncf.Calibration(ctx, r.calibration)
 	cal.Cache, cal.Note = nncf.CacheDir(), r.opt.Note
+	if r.opt.Progress != nil {
+		cal.Progress = func(p compress.InitProgress) { r.opt.Progress(InitProgress(p)) }
+	}
 	return cal
+}
+
+// InitProgress is the progress of an initialisation in the form of a run's.
+func InitProgress(p compress.InitProgress) train.Progress {
+	return train.Progress{Phase: p.Phase, Step: p.Step, Steps: p.Steps, Status: p.Status, Remaining: p.Remaining}
 }
 
 // stage is the compression stage of the model under training.

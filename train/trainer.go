@@ -83,13 +83,16 @@ func (o Options) Validate() error {
 
 // Progress is what is known after a step.
 type Progress struct {
-	Phase           string // "train" or "eval"
+	Phase           string // "train", "eval", or that of an initialisation
 	Epoch           int    // of training, from 0
 	Step, Steps     int    // steps done in this epoch or evaluation, and their number
 	Loss, Top1      float64
 	LR              float64
 	ImagesPerSecond float64
 	Remaining       time.Duration // of this epoch or evaluation
+	// Status is what an initialisation knows so far; loss, accuracy and speed are 0
+	// then.
+	Status string
 }
 
 // Trainer fine-tunes one graph. Parameters and states are updated in place, in

@@ -1,6 +1,7 @@
 package pruning
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,20 +9,18 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"slices"
+	"time"
 
-	"github.com/go-nncf/nncf/channel"
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/internal/atomicfile"
-	"github.com/go-nncf/nncf/ir"
-	"github.com/go-nncf/nncf/tensor"
 )
 
 // LeGR are the parameters of learned global ranking (Chin et al. 2020): every
 // cluster gets a scale and a shift that make the importances of its filters
 // comparable to those of others. They are found by evolution: a candidate prunes
-// to MaxPruning, and the less the outputs of the pruned model, with its batch
-// normalization adapted, differ from those of the float model, the better it is.
+// to MaxPruning, and the less the outputs of the pruned model differ from those
+// of the float model, the better it is. Both normalize by the statistics of the
+// batch, unless batches are tiny.
 //
 // The original trains every candidate for 200 steps instead and measures its
 // validation loss, which needs labels and some hours; train_steps is accepted
@@ -31,7 +30,7 @@ type LeGR struct {
 	TrainSteps  int     `json:"train_steps,omitempty"`
 	MaxPruning  float64 `json:"max_pruning,omitempty"` // default: the target
 	Seed        *uint64 `json:"random_seed,omitempty"` // default 42
-	Samples     int     `json:"num_samples,omitempty"` // that candidates are compared on, default 256
+	Samples     int     `json:"num_samples,omitempty"` // that candidates are compared on, default 64
 }
 
 // Coefficient turns an importance x into Scale·x + Shift.
@@ -41,6 +40,13 @@ type Coefficient struct {
 }
 
 func (k Coefficient) apply(x float64) float64 { return k.Scale*x + k.Shift }
+
+// Defaults of [LeGR].
+const (
+	defaultGenerations = 400
+	defaultLeGRSeed    = 42
+	defaultLeGRSamples = 64
+)
 
 // Sizes of the evolution, those of the original at its 400 generations; shorter
 // searches have a smaller population, so that most of them is evolution too.
@@ -93,81 +99,116 @@ type candidate struct {
 	loss float64
 }
 
+// evolution proposes candidates, one in each generation, and remembers how good
+// they were.
+type evolution struct {
+	rng         *rand.Rand
+	spread      []float64 // standard deviation of the importances of each cluster
+	generations int
+	population  int
+
+	alive []candidate // the oldest first
+	best  candidate
+}
+
+func newEvolution(l LeGR, scores [][]float64) *evolution {
+	e := &evolution{generations: cmp.Or(l.Generations, defaultGenerations), best: candidate{loss: math.Inf(1)}}
+	e.rng = rand.New(rand.NewPCG(compress.ValueOr(l.Seed, defaultLeGRSeed), 0x6c656772)) // "legr"
+	e.population = min(maxPopulation, max(2, e.generations/perParent))
+	for _, s := range scores {
+		e.spread = append(e.spread, deviation(s))
+	}
+	return e
+}
+
+// propose returns the candidate of a generation: random ones at first, the
+// identity among them, then mutations of good ones.
+func (e *evolution) propose(generation int) []Coefficient {
+	k := make([]Coefficient, len(e.spread))
+	switch {
+	case generation < e.population-1 && generation < e.generations-1:
+		for i := range k {
+			k[i] = Coefficient{math.Exp(e.rng.NormFloat64()), e.spread[i] * e.rng.NormFloat64()}
+		}
+	case generation < e.population:
+		for i := range k {
+			k[i].Scale = 1
+		}
+	default:
+		parent := e.alive[e.rng.IntN(len(e.alive))]
+		for range max(1, e.population/perTournament) - 1 {
+			if x := e.alive[e.rng.IntN(len(e.alive))]; x.loss < parent.loss {
+				parent = x
+			}
+		}
+		copy(k, parent.k)
+		s := 1 - float64(generation)/(1.25*float64(e.generations))
+		for range max(1, int(mutated*float64(len(k)))) {
+			i := e.rng.IntN(len(k))
+			k[i].Scale *= math.Exp(s * e.rng.NormFloat64())
+			k[i].Shift += e.spread[i] * e.rng.NormFloat64()
+		}
+	}
+	return k
+}
+
+func (e *evolution) add(x candidate) {
+	if x.loss < e.best.loss {
+		e.best = x
+	}
+	if e.alive = append(e.alive, x); len(e.alive) > e.population {
+		e.alive = e.alive[1:]
+	}
+}
+
 // learn finds the coefficients.
 func (c *Controller) learn(ctx context.Context, r compress.Runner, cal compress.Calibration) error {
-	o := c.setup.Options
-	l := o.Params.LeGR
-	generations, level, seed, samples := 400, o.target(), uint64(42), 256
-	if l.Generations > 0 {
-		generations = l.Generations
-	}
-	if l.MaxPruning > 0 {
-		level = l.MaxPruning
-	}
-	if l.Seed != nil {
-		seed = *l.Seed
-	}
-	if l.Samples > 0 {
-		samples = l.Samples
-	}
-	rng := rand.New(rand.NewPCG(seed, 0x6c656772)) // "legr"
+	p := c.setup.Options.Params
 	scores := c.importances()
-	spread := make([]float64, len(scores))
-	for i, s := range scores {
-		spread[i] = deviation(s)
-	}
-	want, err := c.outputs(ctx, r, c.plain, cal, samples)
+	e := newEvolution(p.LeGR, scores)
+	j, err := c.newJudge(ctx, cal, scores)
 	if err != nil {
 		return err
 	}
-	identity := make([]Coefficient, len(scores))
-	for i := range identity {
-		identity[i].Scale = 1
+	begin := time.Now()
+	report := func(i int) {
+		if cal.Progress == nil {
+			return
+		}
+		at := compress.InitProgress{Phase: "ranking", Step: i, Steps: e.generations, Status: fmt.Sprintf("%d models tried", j.tried)}
+		if !math.IsInf(e.best.loss, 1) {
+			at.Status = fmt.Sprintf("best %.2f %% off the float model, %s", 100*math.Sqrt(e.best.loss), at.Status)
+		}
+		if i > 0 {
+			at.Remaining = time.Since(begin) / time.Duration(i) * time.Duration(e.generations-i)
+		}
+		cal.Progress(at)
 	}
-	population := min(maxPopulation, max(2, generations/perParent))
-	tournament := max(1, population/perTournament)
-	var all []candidate
-	best := candidate{loss: math.Inf(1)}
-	for gen := range generations {
-		next := slices.Clone(identity)
-		switch {
-		case gen < population-1 && gen < generations-1:
-			for i := range next {
-				next[i] = Coefficient{math.Exp(rng.NormFloat64()), spread[i] * rng.NormFloat64()}
+	err = j.run(ctx, r, func(loss func([]Coefficient) (float64, error)) error {
+		for i := range e.generations {
+			k := e.propose(i)
+			l, err := loss(k)
+			if err != nil {
+				return err
 			}
-		case gen >= population:
-			parent := all[rng.IntN(len(all))]
-			for range tournament - 1 {
-				if x := all[rng.IntN(len(all))]; x.loss < parent.loss {
-					parent = x
-				}
-			}
-			next = slices.Clone(parent.k)
-			s := 1 - float64(gen)/(1.25*float64(generations))
-			for range max(1, int(mutated*float64(len(next)))) {
-				i := rng.IntN(len(next))
-				next[i].Scale *= math.Exp(s * rng.NormFloat64())
-				next[i].Shift += spread[i] * rng.NormFloat64()
-			}
+			e.add(candidate{k, l})
+			report(i + 1)
 		}
-		x := candidate{k: next}
-		if x.loss, err = c.judge(ctx, r, cal, scores, next, level, samples, want); err != nil {
-			return err
-		}
-		if x.loss < best.loss {
-			best = x
-		}
-		if all = append(all, x); len(all) > population {
-			all = all[1:] // the oldest dies
-		}
+		return nil
+	})
+	if failed := j.save(); failed != nil && cal.Note != nil {
+		cal.Note("%v", failed)
 	}
-	if best.k == nil {
+	if err != nil {
+		return err
+	}
+	if e.best.k == nil {
 		return errors.New("no candidate computes finite outputs; check the data, or a smaller max_pruning")
 	}
-	c.state.Coefficients = best.k
-	c.setup.Coefficients = best.k
-	if path := o.Params.SaveCoeffs; path != "" {
-		b, err := json.MarshalIndent(best.k, "", "  ")
+	c.state.Coefficients = e.best.k
+	c.setup.Coefficients = e.best.k
+	if path := p.SaveCoeffs; path != "" {
+		b, err := json.MarshalIndent(e.best.k, "", "  ")
 		if err != nil {
 			return err
 		}
@@ -176,65 +217,6 @@ func (c *Controller) learn(ctx context.Context, r compress.Runner, cal compress.
 		}
 	}
 	return nil
-}
-
-// judge prunes a copy by the coefficients and returns the mean squared
-// difference of its outputs.
-func (c *Controller) judge(ctx context.Context, r compress.Runner, cal compress.Calibration, scores [][]float64, k []Coefficient, level float64, samples int, want []*tensor.Tensor) (float64, error) {
-	list := make([]ranked, len(scores))
-	for i, s := range scores {
-		mine := make([]float64, len(s))
-		for j, x := range s {
-			mine[j] = k[i].apply(x)
-		}
-		list[i] = newRanked(mine, nil, c.setup.Options.Params.multiple(), c.clusters[i].Members[0].Width)
-	}
-	kept, err := c.setup.Options.choose(list, level, c.costs)
-	if err != nil {
-		return 0, err
-	}
-	g := c.plain.Clone()
-	for _, v := range g.Stored() {
-		v.Data = v.Data.Clone()
-	}
-	var choices []channel.Choice
-	for i, x := range c.clusters {
-		for _, ch := range list[i].order[:x.Channels-kept[i]] {
-			choices = append(choices, channel.Choice{Value: x.members[0].Value.Name, Axis: x.members[0].Axis, Entries: x.members[0].Of(ch)})
-		}
-	}
-	if _, err := channel.Remove(g, choices, nil); err != nil {
-		return 0, err
-	}
-	if err := compress.AdaptBatchNorm(ctx, r, g, cal, samples, 0, 0); err != nil {
-		return 0, err
-	}
-	got, err := c.outputs(ctx, r, g, cal, samples)
-	if err != nil {
-		return 0, err
-	}
-	sum, n := 0.0, 0
-	for i, t := range got {
-		for j, x := range t.F32() {
-			d := float64(x) - float64(want[i].F32()[j])
-			sum += d * d
-		}
-		n += t.Len()
-	}
-	if math.IsNaN(sum) {
-		return math.Inf(1), nil
-	}
-	return sum / float64(max(1, n)), nil
-}
-
-// outputs runs a graph and returns copies of its first output.
-func (c *Controller) outputs(ctx context.Context, r compress.Runner, g *ir.Graph, cal compress.Calibration, samples int) ([]*tensor.Tensor, error) {
-	var out []*tensor.Tensor
-	err := r.Run(ctx, g, g.Outputs[:1], cal.Batches(samples), func(got []*tensor.Tensor) error {
-		out = append(out, got[0].Clone())
-		return nil
-	})
-	return out, err
 }
 
 func deviation(x []float64) float64 {

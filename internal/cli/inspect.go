@@ -214,6 +214,7 @@ func (c *inspectCmd) compress(s *session, m *nncf.Model) (*nncf.Compressed, erro
 		}
 		all := nncf.Calibration(s.ctx, l)
 		o.Calibration.Batches = func(n int) compress.Batches { return all.Batches(min(n, c.Samples)) }
+		o.Calibration.Progress = newProgress(s.Err).initialising
 	}
 	return nncf.Compress(s.ctx, m, algorithms, o)
 }

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/job"
 	"github.com/go-nncf/nncf/train"
 )
 
@@ -51,6 +53,9 @@ func (p *progress) report(s train.Progress) {
 		what = fmt.Sprintf("epoch %d", s.Epoch+1)
 	}
 	stats := fmt.Sprintf("loss %.4f  top-1 %5.2f %%  %6.0f images/s  %s left", s.Loss, s.Top1, s.ImagesPerSecond, s.Remaining.Round(time.Second))
+	if s.Status != "" {
+		stats = fmt.Sprintf("%s, %s left", s.Status, s.Remaining.Round(time.Second))
+	}
 	if !p.tty {
 		fmt.Fprintf(p.w, "%-8s %4d/%d  %s\n", what, s.Step, s.Steps, stats)
 		return
@@ -61,6 +66,9 @@ func (p *progress) report(s train.Progress) {
 		p.end()
 	}
 }
+
+// initialising shows the state of a long phase of initialisation.
+func (p *progress) initialising(s compress.InitProgress) { p.report(job.InitProgress(s)) }
 
 // bar is one line of at most so many columns; the bar itself gives way first.
 func bar(columns int, what string, step, steps int, stats string) string {
