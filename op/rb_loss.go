@@ -15,7 +15,8 @@ import (
 //	loss = (Σ over tensors |mean b - t of it| / P)²   Local: one target for each
 //
 // and 0 if the step is negative: masks are frozen. The derivative of b is taken
-// to be σ'(s).
+// to be σ'(s). A score of -Inf is that of a weight which is taken out of the
+// model: it is not an element.
 //
 //	in  0 target density, float32 [1], or [tensors] if Local   1 step int64 []   2… scores float32
 //	out 0 loss float32 []
@@ -56,26 +57,30 @@ func (o RBLoss) Infer(in []*ir.Value) ([]ir.Type, error) {
 	return []ir.Type{ir.MakeType(tensor.Float32)}, wantMayEqual(in[0], "target", ir.MakeType(tensor.Float32, targets))
 }
 
-// densities returns the share of scores above 0 of each tensor.
-func (RBLoss) densities(scores []*tensor.Tensor) (density []float64, total float64) {
-	density = make([]float64, len(scores))
-	kept, all := 0, 0
+// densities returns the share of scores above 0 of each tensor and of all, and
+// how many elements there are.
+func (RBLoss) densities(scores []*tensor.Tensor) (density []float64, elements []int, total float64, all int) {
+	density, elements = make([]float64, len(scores)), make([]int, len(scores))
+	kept := 0
 	for i, t := range scores {
 		n := 0
 		for _, s := range t.F32() {
 			if s > 0 {
 				n++
 			}
+			if !math.IsInf(float64(s), -1) {
+				elements[i]++
+			}
 		}
-		density[i] = float64(n) / float64(max(1, t.Len()))
-		kept, all = kept+n, all+t.Len()
+		density[i] = float64(n) / float64(max(1, elements[i]))
+		kept, all = kept+n, all+elements[i]
 	}
-	return density, float64(kept) / float64(max(1, all))
+	return density, elements, float64(kept) / float64(max(1, all)), all
 }
 
 // Value returns the loss.
 func (o RBLoss) Value(target []float32, scores []*tensor.Tensor) float64 {
-	d, total := o.densities(scores)
+	d, _, total, _ := o.densities(scores)
 	off := total - float64(target[0])
 	if o.Local {
 		off = 0
@@ -88,13 +93,9 @@ func (o RBLoss) Value(target []float32, scores []*tensor.Tensor) float64 {
 
 // Factors returns what σ'(s) is multiplied with in the gradient of each tensor.
 func (o RBLoss) Factors(target []float32, scores []*tensor.Tensor) []float64 {
-	d, total := o.densities(scores)
+	d, elements, total, all := o.densities(scores)
 	f := make([]float64, len(scores))
 	if !o.Local {
-		all := 0
-		for _, t := range scores {
-			all += t.Len()
-		}
 		for i := range f {
 			f[i] = 2 * (total - float64(target[0])) / (o.P * o.P * float64(max(1, all)))
 		}
@@ -104,8 +105,8 @@ func (o RBLoss) Factors(target []float32, scores []*tensor.Tensor) []float64 {
 	for i := range d {
 		off += math.Abs(d[i] - float64(target[i]))
 	}
-	for i, t := range scores {
-		f[i] = 2 * off * sign(d[i]-float64(target[i])) / (o.P * o.P * float64(max(1, t.Len())))
+	for i := range scores {
+		f[i] = 2 * off * sign(d[i]-float64(target[i])) / (o.P * o.P * float64(max(1, elements[i])))
 	}
 	return f
 }

@@ -50,8 +50,8 @@ type RBParams struct {
 const DefaultMaskLR = 0.1
 
 const (
-	rbInit = 0.99 // probability of keeping a weight before training
-	rbP    = 0.05 // of the loss, see op.RBLoss
+	rbFirst = 4.59512 // score before training: the logit of 0.99
+	rbP     = 0.05    // of the loss, see op.RBLoss
 )
 
 func (o RBOptions) plan() Plan { return o.Params.plan("exponential", o.Init, 0.5) }
@@ -137,11 +137,10 @@ func RestoreRB(raw json.RawMessage) (compress.Setup, error) {
 func (s *RBSetup) Apply(g *ir.Graph, t *rewrite.Trace) (compress.Controller, error) {
 	step := g.AddStored(ir.State, g.UniqueName(RB+"/step"), tensor.Scalar(int64(0)))
 	seed := s.Seed
-	first := float32(math.Log(rbInit / (1 - rbInit)))
 	list, err := insertAll(g, RB, s.Layers, t, func(p *rewrite.Patch, l *Layer, w *ir.Value) *ir.Value {
 		scores := tensor.New(tensor.Float32, w.Type.MustShape()...)
 		for i := range scores.F32() {
-			scores.F32()[i] = first
+			scores.F32()[i] = rbFirst
 		}
 		v := g.AddStored(ir.Parameter, g.UniqueName(l.Weight+"/score"), scores)
 		seed = seed*0x9e3779b97f4a7c15 + 1 // a stream for each layer
@@ -190,12 +189,44 @@ func (c *RBController) aim() {
 	}
 }
 
+// leave gives weights that other algorithms take out of the model the score -Inf,
+// which [op.RBLoss] does not count; those that come back begin anew.
+func (c *RBController) leave() {
+	if c.removed == nil {
+		return
+	}
+	for _, m := range c.layers {
+		s := m.scores()
+		at, whole := c.elements(m.Weight, m.node.Out[0].Type.MustShape())
+		if whole {
+			for i, x := range s {
+				if math.IsInf(float64(x), -1) {
+					s[i] = rbFirst
+				}
+			}
+			continue
+		}
+		for i := range s {
+			switch stays := len(at) > 0 && at[0] == i; {
+			case stays && math.IsInf(float64(s[i]), -1):
+				s[i] = rbFirst
+				at = at[1:]
+			case stays:
+				at = at[1:]
+			default:
+				s[i] = float32(math.Inf(-1))
+			}
+		}
+	}
+}
+
 // Initialize adapts batch normalization, though the model is dense at first, if
 // the configuration says how.
 func (c *RBController) Initialize(ctx context.Context, r compress.Runner, cal compress.Calibration) error {
 	if c.initialized {
 		return nil
 	}
+	c.leave()
 	if b := c.setup.BatchNorm; b.Samples != nil || b.Steps != nil {
 		if err := b.Run(ctx, r, c.after, cal); err != nil {
 			return err
@@ -207,6 +238,7 @@ func (c *RBController) Initialize(ctx context.Context, r compress.Runner, cal co
 
 // EpochStep implements [compress.Controller].
 func (c *RBController) EpochStep() {
+	c.leave()
 	c.epoch(c.Reached())
 	c.aim()
 }
@@ -332,6 +364,9 @@ func (c *RBController) Statistics() compress.Statistics {
 	sum, n := 0.0, 0
 	for _, m := range c.layers {
 		for _, v := range m.scores() {
+			if math.IsInf(float64(v), -1) {
+				continue
+			}
 			sum += 1 / (1 + math.Exp(float64(v)))
 			n++
 		}
@@ -364,6 +399,7 @@ func (c *RBController) LoadState(raw json.RawMessage) error {
 		return fmt.Errorf("%s state: %w", RB, err)
 	}
 	c.initialized = s.Initialized
+	c.leave()
 	c.aim()
 	return nil
 }
