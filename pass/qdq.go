@@ -336,8 +336,11 @@ func feedQuantized(g *ir.Graph) []bool {
 	return feeds
 }
 
-// guardFloat gives layers with float weights between quantized neighbours a
-// bias through DequantizeLinear.
+// guardFloat gives layers that are computed in float between quantized neighbours
+// a bias through DequantizeLinear. ONNX Runtime would quantize the weight of others
+// that is in float, and to int32 the bias of those with wide grids, by the product
+// of the scales, in whose range it need not lie: with 16 bits on both sides most do
+// not, and are cut off.
 func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "guard-float", t)
 	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
@@ -346,7 +349,7 @@ func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
 		default:
 			continue
 		}
-		if !n.In[1].IsStored() {
+		if !n.In[1].IsStored() && !widePlain(n) {
 			continue
 		}
 		if _, _, _, ok := dequantized(n.In[0]); !ok || !quantizedNext(g, n.Out[0]) {
@@ -391,6 +394,13 @@ func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
 		p.Note("%s stays float", n.Label())
 	}
 	return p.Commit()
+}
+
+// widePlain reports whether the weight of n is quantized and its bias is not,
+// which is so with 16-bit grids.
+func widePlain(n *ir.Node) bool {
+	_, _, ok := producer[op.DequantizeLinear](n.In[1])
+	return ok && n.Input(2) != nil && n.In[2].IsStored()
 }
 
 // quantizedNext reports whether v goes to a QuantizeLinear alone, directly or

@@ -76,7 +76,7 @@ func (p *placer) weight(n *ir.Node) {
 	if s.perChannel {
 		q.Axis = axis
 	}
-	if s.bits == 8 {
+	if s.bits == 8 && !p.wideInput(n, port) {
 		switch p.o.OverflowFix {
 		case "enable":
 			q.Half = true
@@ -93,6 +93,16 @@ func (p *placer) weight(n *ir.Node) {
 	}
 	p.weights[v] = q
 	p.setup.Quantizers = append(p.setup.Quantizers, q)
+}
+
+// wideInput reports whether what n multiplies its weight with is to have more than
+// 8 bits: runtimes then compute in float, where nothing saturates.
+func (p *placer) wideInput(n *ir.Node, port int) bool {
+	if len(n.In) < 2 || port > 1 || n.In[1-port] == nil {
+		return false
+	}
+	s, _ := p.o.override(p.o.activationSpec(), p.o.ScopeOverrides.Activations, n, n.In[1-port].Def)
+	return s.bits > 8
 }
 
 // isFirst reports whether n is a convolution that no other layer comes before.

@@ -65,3 +65,19 @@ func TestLowBits_Runtimes(t *testing.T) {
 		})
 	}
 }
+
+// With 16 bits on both sides ONNX Runtime would quantize float biases to int32 by
+// the product of the scales, in which they do not fit.
+func TestWide_Runtimes(t *testing.T) {
+	needRuntimes(t)
+	wide := quantization.Group{Bits: 16}
+	m := committed("examples/quickstart/fashion_resnet8.onnx")(t)
+	k := compressed(t, m, fashion(t, data.Train, 50), 50, quantization.Options{Weights: wide, Activations: wide})
+	images := batchesOf(t, fashion(t, data.Test, 100))
+	want := scores{images: images, simulated: outputs(t, k.Graph, images)}
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	if err := k.Export(path, nncf.ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want.compare(t, runtimestest.ORT(t, path, runtimes.Options{Threads: 2}), 1)
+}
