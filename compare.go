@@ -26,3 +26,9 @@ func Compare(ctx context.Context, a, b *ir.Graph, data func() compress.Batches, 
 func CompareStepwise(ctx context.Context, a, b *ir.Graph, data compress.Batches, threads int) (*sensitivity.Stepwise, error) {
 	return sensitivity.CompareStepwise(ctx, runner{engine.Options{Threads: threads}}, a, b, data)
 }
+
+// NewReference runs a float model over samples, to compare the outputs of models
+// made from it; see [sensitivity.Reference]. data starts over at each call.
+func NewReference(ctx context.Context, float *ir.Graph, data func() compress.Batches, threads int) (*sensitivity.Reference, error) {
+	return sensitivity.NewReference(ctx, runner{engine.Options{Threads: threads}}, float, data)
+}

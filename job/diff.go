@@ -66,13 +66,13 @@ func Diff(ctx context.Context, first, second string, l *data.Loader, samples, th
 func (r *DiffResult) WriteTable(w io.Writer, worst int) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(format string, args ...any) { fmt.Fprintf(tw, format+"\n", args...) }
-	row("value\toperator\tSQNR dB\trelative error\tlargest difference\tlargest value")
+	row("value\toperator\tSQNR dB\trelative error\tmedian sample\tworst sample\tlargest difference\tlargest value")
 	for _, v := range r.Worst(worst) {
 		name := v.Value
 		if v.Output {
 			name += " (output)"
 		}
-		row("%s\t%s\t%s\t%.3g\t%.3g\t%.3g", name, v.Operator, v.SQNR.Text(), v.RelativeError, v.Largest, v.Peak)
+		row("%s\t%s\t%s\t%.3g\t%.3g\t%.3g (%d)\t%.3g\t%.3g", name, v.Operator, v.SQNR.Text(), v.RelativeError, v.Median, v.Worst, v.WorstSample, v.Largest, v.Peak)
 	}
 	row("")
 	row("compared\t%d values on %d samples", len(r.Values), r.Comparison.Samples)

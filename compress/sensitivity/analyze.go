@@ -200,7 +200,8 @@ func (a *Analysis) together(ctx context.Context, r compress.Runner, float, quant
 		inputs = append(inputs, len(wantA))
 		wantA = append(wantA, l.input())
 	}
-	sums := make([]Difference, compared)
+	sums := make([]samples, compared)
+	batch := 1
 	seen := make([]extent, len(list))
 	for i, l := range list {
 		seen[i] = newExtent(l.quantizer())
@@ -217,7 +218,8 @@ func (a *Analysis) together(ctx context.Context, r compress.Runner, float, quant
 				}
 			}
 			if err == nil && len(x) > 0 && x[0].Rank() > 0 {
-				a.Samples += x[0].Shape()[0]
+				batch = x[0].Shape()[0]
+				a.Samples += batch
 			}
 			if !yield(x, err) {
 				return
@@ -227,7 +229,7 @@ func (a *Analysis) together(ctx context.Context, r compress.Runner, float, quant
 	err := together(ctx, r, float, quantized, wantA, wantB, watched, data(), func(x, y []*tensor.Tensor) error {
 		for i := range sums {
 			if x[i].DType() == tensor.Float32 && x[i].Len() == y[i].Len() {
-				sums[i].Add(x[i].F32(), y[i].F32())
+				sums[i].add(x[i], y[i], batch)
 			}
 		}
 		for i, l := range list {
@@ -245,7 +247,7 @@ func (a *Analysis) together(ctx context.Context, r compress.Runner, float, quant
 	macs := costs(float, shapes)
 	for i, l := range list {
 		e := Layer{Scope: l.float.Label(), Operator: l.float.Op.Kind(), Value: l.float.Out[0].Name, MACs: macs[l.float.Out[0].Name],
-			WeightBytes: 4 * int64(l.weightElements()), WeightBits: bits(l.weightQuantizer()), InputBits: bits(l.quantizer()), SQNR: Decibels(sums[i].SQNR())}
+			WeightBytes: 4 * int64(l.weightElements()), WeightBits: bits(l.weightQuantizer()), InputBits: bits(l.quantizer()), SQNR: Decibels(sums[i].all.SQNR())}
 		seen[i].report(&e)
 		a.Layers = append(a.Layers, e)
 	}
@@ -253,9 +255,10 @@ func (a *Analysis) together(ctx context.Context, r compress.Runner, float, quant
 		if v.Def == nil {
 			continue
 		}
-		d := &sums[len(list)+i]
+		d := &sums[len(list)+i].all
 		a.Outputs = append(a.Outputs, ValueDifference{Value: v.Name, Operator: v.Def.Op.Kind(), Output: true, SQNR: Decibels(d.SQNR()),
-			RelativeError: d.RelativeError(), Largest: d.Largest, Mean: d.Mean(), Peak: d.Peak, NotFinite: d.NotFinite})
+			RelativeError: d.RelativeError(), Largest: d.Largest, Mean: d.Mean(), Peak: d.Peak, NotFinite: d.NotFinite,
+			BySample: sums[len(list)+i].summary()})
 	}
 	return nil
 }
@@ -283,7 +286,8 @@ func costs(g *ir.Graph, shapes map[string][]int) map[string]int64 {
 }
 
 // Isolate returns the float graph with only one layer quantized, as it is in
-// the quantized one: its weight, its bias, and what it reads, for itself alone.
+// the quantized one: its weight, its bias, what it reads, for itself alone, and
+// its result where that is an output of the model.
 func Isolate(float, quantized *ir.Graph, result string) (*ir.Graph, error) {
 	g := float.Clone()
 	v, w := g.Value(result), quantized.Value(result)
@@ -325,6 +329,20 @@ func Isolate(float, quantized *ir.Graph, result string) (*ir.Graph, error) {
 				p.SetInput(n, port, p.B.Const(x.Name+"/alone", in.Data))
 			}
 		}
+	}
+	for i, out := range quantized.Outputs {
+		q := feeding(out)
+		if q == nil || !isProduct(w.Def) || layerBefore(q.In[0]) != w.Def || g.Outputs[i].Def == nil {
+			continue
+		}
+		args := []*ir.Value{g.Outputs[i]}
+		for _, param := range q.In[1:] {
+			if !param.IsStored() {
+				return nil, fmt.Errorf("quantizer of %q: its parameter %q is computed", result, param.Name)
+			}
+			args = append(args, p.B.Const(param.Name, param.Data))
+		}
+		g.Outputs[i] = p.B.Op(q.Op, result+"/alone", args...)
 	}
 	if err := p.Commit(); err != nil {
 		return nil, err

@@ -85,6 +85,60 @@ func TestAnalyze(t *testing.T) {
 	}
 }
 
+// Errors of single operators add up as squares to that of the whole model, and a
+// layer that is left in float takes the multiplications along that Units says.
+func TestUnits(t *testing.T) {
+	m, err := nncf.Build("resnet8_cifar", zoo.Options{Classes: 10, Size: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quantize := func(ignored ...string) (*nncf.Model, *nncf.Compressed) {
+		perChannel := true
+		a := quantization.New(quantization.Options{Weights: quantization.Group{Bits: 6, PerChannel: &perChannel}, Activations: quantization.Group{Bits: 6}, Scopes: compress.Scopes{Ignored: ignored}})
+		float, c, err := nncf.Quantize(t.Context(), m, nncf.QuantizeOptions{Options: ptq.Options{Subset: 8}, Algorithms: []compress.Algorithm{a}, Calibration: images(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float, c
+	}
+	float, c := quantize()
+	ref, err := nncf.NewReference(t.Context(), m.Graph, func() compress.Batches { return images(2).Batches(8) }, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units, err := sensitivity.Units(t.Context(), ref, float.Graph, c.Graph, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, kinds := 0.0, map[string]int{}
+	for _, u := range units {
+		sum += float64(u.Worst.Median) * float64(u.Worst.Median)
+		kinds[float.Graph.Value(u.Result).Def.Op.Kind()]++
+		if u.Bits != 6 || u.Worst.Median <= 0 {
+			t.Errorf("%s: got %d bits, error %g", u.Scope, u.Bits, u.Worst.Median)
+		}
+	}
+	if kinds["Conv"] != 7 || kinds["Add"] != 3 {
+		t.Errorf("got %v, want the 7 convolutions and 3 sums, and what comes behind them", kinds)
+	}
+	errs, err := ref.Errors(t.Context(), c.Graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := math.Sqrt(sum) / float64(errs[0].Median); r < 0.5 || r > 2 {
+		t.Errorf("the root of the summed squares is %.2f times the error of the whole model, want about 1", r)
+	}
+	all, total := ref.IntegerMACs(c.Graph)
+	if all != total || all == 0 {
+		t.Errorf("got %d of %d multiplications on integers, want all", all, total)
+	}
+	u := units[2] // a convolution in the first block, which reads another
+	_, less := quantize(u.Scope)
+	if n, _ := ref.IntegerMACs(less.Graph); all-n != u.MACs {
+		t.Errorf("%s in float: got %d multiplications less on integers, want %d", u.Scope, all-n, u.MACs)
+	}
+}
+
 func TestAnalyze_NothingQuantized(t *testing.T) {
 	m, err := nncf.Build("resnet8_cifar", zoo.Options{Classes: 10, Size: 32})
 	if err != nil {

@@ -23,6 +23,9 @@ type ValueDifference struct {
 	Mean          float64  `json:"mean_difference"`
 	Peak          float64  `json:"largest_value"` // |x| in the first graph
 	NotFinite     int64    `json:"not_finite,omitempty"`
+	// BySample has the relative errors of the samples one by one; RelativeError and
+	// SQNR are those of all elements together.
+	BySample
 }
 
 // Comparison is what Compare found, in the order of the first graph.
@@ -114,17 +117,19 @@ func Compare(ctx context.Context, r compress.Runner, a, b *ir.Graph, data func()
 	if len(list) == 0 {
 		return nil, errors.New("compare: the models have no value in common: neither names nor outputs match")
 	}
-	sums := make([]Difference, len(list))
+	sums := make([]samples, len(list))
 	skip := make([]bool, len(list))
 	c := &Comparison{OnlyFirst: onlyA, OnlySecond: onlyB}
 	wantA, wantB := make([]*ir.Value, len(list)), make([]*ir.Value, len(list))
 	for i, p := range list {
 		wantA[i], wantB[i] = p.a, p.b
 	}
+	batch := 1
 	counted := func(yield func([]*tensor.Tensor, error) bool) {
 		for x, err := range data() {
 			if err == nil && len(x) > 0 && x[0].Rank() > 0 {
-				c.Samples += x[0].Shape()[0]
+				batch = x[0].Shape()[0]
+				c.Samples += batch
 			}
 			if !yield(x, err) {
 				return
@@ -135,7 +140,7 @@ func Compare(ctx context.Context, r compress.Runner, a, b *ir.Graph, data func()
 		c.Same += samePredictions(x, y, list, a.Outputs[0])
 		for i := range list {
 			if skip[i] = skip[i] || !x[i].Shape().Equal(y[i].Shape()); !skip[i] {
-				sums[i].Add(x[i].F32(), y[i].F32())
+				sums[i].add(x[i], y[i], batch)
 			}
 		}
 		return nil
@@ -148,9 +153,10 @@ func Compare(ctx context.Context, r compress.Runner, a, b *ir.Graph, data func()
 			c.OnlyFirst++
 			continue
 		}
-		d := &sums[i]
+		d := &sums[i].all
 		c.Values = append(c.Values, ValueDifference{Value: p.a.Name, Operator: p.a.Def.Op.Kind(), Output: outputs[p.a],
-			SQNR: Decibels(d.SQNR()), RelativeError: d.RelativeError(), Largest: d.Largest, Mean: d.Mean(), Peak: d.Peak, NotFinite: d.NotFinite})
+			SQNR: Decibels(d.SQNR()), RelativeError: d.RelativeError(), Largest: d.Largest, Mean: d.Mean(), Peak: d.Peak, NotFinite: d.NotFinite,
+			BySample: sums[i].summary()})
 	}
 	return c, nil
 }

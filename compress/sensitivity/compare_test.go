@@ -55,6 +55,33 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// The errors of z, sample by sample: (2,4) is 2.5 and 5, (-3,8) is -3 and 10, (4,-1)
+// is 5 and -1.
+func TestCompare_BySample(t *testing.T) {
+	data := func() compress.Batches {
+		return func(yield func([]*tensor.Tensor, error) bool) {
+			_ = yield([]*tensor.Tensor{tensor.From([]float32{1, 2, -3, 4}, 2, 2)}, nil) &&
+				yield([]*tensor.Tensor{tensor.From([]float32{2, -1}, 1, 2)}, nil)
+		}
+	}
+	c, err := nncf.Compare(t.Context(), scaled(t, 1), scaled(t, 1.5), data, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := c.Outputs()[0]
+	if z.BySample.Samples != 3 || z.WorstSample != 0 || math.Abs(float64(z.Worst)-0.25) > 1e-6 || math.Abs(float64(z.Median)-1/math.Sqrt(17)) > 1e-6 {
+		t.Errorf("got %+v, want a median of 0.2425, and 0.25 at sample 0", z.BySample)
+	}
+	ref, err := nncf.NewReference(t.Context(), scaled(t, 1), data, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := ref.Errors(t.Context(), scaled(t, 1.5))
+	if err != nil || len(list) != 1 || list[0].BySample != z.BySample || math.Abs(float64(list[0].SQNR)-10*math.Log10(17)) > 1e-5 {
+		t.Errorf("reference: got %+v, %v; want the same, and 12.3 dB", list, err)
+	}
+}
+
 func TestCompare_OneEndsEarly(t *testing.T) {
 	calls := 0
 	data := func() compress.Batches {

@@ -39,6 +39,17 @@ func (d *Difference) Add(x, y []float32) {
 	d.Elements += int64(len(x))
 }
 
+// join adds what e has seen.
+func (d *Difference) join(e Difference) {
+	d.Elements += e.Elements
+	d.signal += e.signal
+	d.noise += e.noise
+	d.absolute += e.absolute
+	d.Largest = max(d.Largest, e.Largest)
+	d.Peak = max(d.Peak, e.Peak)
+	d.NotFinite += e.NotFinite
+}
+
 // SQNR is the ratio of signal to quantization noise in decibels,
 // 10·log10(Σx²/Σ(y-x)²); +Inf if there is no noise.
 func (d *Difference) SQNR() float64 {
