@@ -26,8 +26,10 @@ type QuantizeOptions struct {
 	Data       *data.Loader // calibration, in its order
 	Eval       *data.Loader // nil: accuracy is not measured
 	// Control, if given, returns layers to more bits or to float until the
-	// accuracy is within its budget. It needs Eval.
+	// accuracy or the error of the outputs is within its budget. It needs Eval, or
+	// Held: samples that are not among those of calibration, labels play no part.
 	Control *AccuracyControl
+	Held    *data.Loader
 	Export  ExportOptions
 	Threads int
 	Options
@@ -50,11 +52,16 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		return nil, err
 	}
 	if o.Control != nil {
-		if o.Eval == nil {
-			return nil, errors.New("accuracy control needs data to measure the accuracy on")
-		}
 		if err := o.Control.Validate(); err != nil {
 			return nil, err
+		}
+		switch {
+		case o.Control.MaxError == 0 && o.Eval == nil:
+			return nil, errors.New("accuracy control needs data to measure the accuracy on")
+		case o.Control.MaxError > 0 && o.Held == nil:
+			return nil, errNoHeld
+		case o.Control.Return == ptq.ReturnTo16 && o.Export.Format == nncf.FakeQuantize:
+			return nil, errors.New("return_to: got 16bit with the FakeQuantize form, which has at most 8 bits: want float")
 		}
 	}
 	if sameFile(o.Model, o.Output) {
@@ -64,7 +71,7 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fit(m.Graph, o.note, o.Data, o.Eval); err != nil {
+	if err := fit(m.Graph, o.note, o.Data, o.Eval, o.Held); err != nil {
 		return nil, err
 	}
 	o.Data.Batch = min(o.Data.BatchSize(), calibrationBatch)
@@ -74,7 +81,11 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return o.finish(ctx, s, r, start)
+		if r, err = o.finish(ctx, s, r, start); err == nil && o.Control.MaxError > 0 {
+			err = o.measureFile(ctx, m, r.Search)
+			r.Seconds = time.Since(start).Seconds()
+		}
+		return r, err
 	}
 	topt := train.Options{Threads: o.Threads, Logger: o.Logger, Progress: o.Progress}
 	if o.Eval != nil {

@@ -86,14 +86,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 		if !s.Reached {
 			reached = "NOT reached; this is the best of what was tried"
 		}
-		row("budget of %g points\t%s, %d models tried", s.MaxDrop, reached, len(s.Steps))
-		for _, x := range s.Reverts {
-			if x.Bits > 0 {
-				row("%d bits\t%s", x.Bits, x.Scope)
-				continue
-			}
-			row("in float\t%s", x.Scope)
-		}
+		s.writeRows(row, reached)
 	}
 	if e := r.Export; e != nil {
 		row("")

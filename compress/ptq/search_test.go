@@ -22,27 +22,34 @@ type toy struct {
 	kept   []bool
 }
 
-func (y *toy) searcher(budget float64) *ptq.Searcher {
-	return &ptq.Searcher{Budget: budget,
-		Try: func(_ context.Context, list []ptq.Revert) (float64, error) {
+func (y *toy) searcher(float, budget float64) *ptq.Searcher {
+	return &ptq.Searcher{Objective: ptq.AccuracyDrop{Float: float, Budget: budget},
+		Try: func(_ context.Context, list []ptq.Revert) (ptq.Trial, error) {
 			if y.tried++; y.tried == y.failAt {
-				return 0, errors.New("the power went")
+				return ptq.Trial{}, errors.New("the power went")
 			}
 			m := 80.0
 			for _, r := range list {
 				m += y.gain[r.Scope]
 			}
-			return m, nil
+			return ptq.Trial{Measure: m}, nil
 		},
-		Rank: func(context.Context) ([]ptq.Revert, error) {
+		Rank: func(context.Context) ([]ptq.Candidate, error) {
 			y.ranked++
-			return ptq.Candidates([]string{"a", "b", "c", "d"}, []int{8, 8, 8, 8}), nil
+			return ptq.Candidates(named("a", "b", "c", "d"), []int{8, 8, 8, 8}, ptq.ReturnToFloat), nil
 		},
 		Save: func(s *ptq.SearchState, keep bool) (err error) {
 			y.kept = append(y.kept, keep)
 			y.saved, err = json.Marshal(s)
 			return err
 		}}
+}
+
+func named(scopes ...string) (list []ptq.Candidate) {
+	for _, s := range scopes {
+		list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: s}})
+	}
+	return list
 }
 
 func scopes(list []ptq.Revert) (out []string) {
@@ -55,8 +62,8 @@ func scopes(list []ptq.Revert) (out []string) {
 func TestSearch(t *testing.T) {
 	gain := map[string]float64{"a": 2, "b": -1, "c": 3, "d": 4}
 	y := &toy{gain: gain}
-	s := &ptq.SearchState{Float: 86}
-	if err := y.searcher(1).Search(t.Context(), s); err != nil {
+	s := &ptq.SearchState{}
+	if err := y.searcher(86, 1).Search(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	// b makes it worse and is taken back; a and c suffice.
@@ -69,14 +76,14 @@ func TestSearch(t *testing.T) {
 
 	t.Run("resumed", func(t *testing.T) {
 		z := &toy{gain: gain, failAt: 3}
-		if err := z.searcher(1).Search(t.Context(), &ptq.SearchState{Float: 86}); err == nil {
+		if err := z.searcher(86, 1).Search(t.Context(), &ptq.SearchState{}); err == nil {
 			t.Fatal("got no error from a failing try")
 		}
 		again := &ptq.SearchState{}
 		if err := json.Unmarshal(z.saved, again); err != nil {
 			t.Fatal(err)
 		}
-		if err := z.searcher(1).Search(t.Context(), again); err != nil {
+		if err := z.searcher(86, 1).Search(t.Context(), again); err != nil {
 			t.Fatal(err)
 		}
 		if z.ranked != 1 || z.tried != y.tried+1 {
@@ -88,40 +95,40 @@ func TestSearch(t *testing.T) {
 	})
 	t.Run("within budget at once", func(t *testing.T) {
 		z := &toy{gain: gain}
-		s := &ptq.SearchState{Float: 80.5}
-		if err := z.searcher(1).Search(t.Context(), s); err != nil || z.ranked != 0 || z.tried != 1 || !s.Reached {
+		s := &ptq.SearchState{}
+		if err := z.searcher(80.5, 1).Search(t.Context(), s); err != nil || z.ranked != 0 || z.tried != 1 || !s.Reached {
 			t.Errorf("got %v, %d rankings, %d tries", err, z.ranked, z.tried)
 		}
 	})
 	t.Run("never", func(t *testing.T) {
 		z := &toy{gain: gain}
-		s := &ptq.SearchState{Float: 100}
-		if err := z.searcher(1).Search(t.Context(), s); err != nil || s.Reached || s.Best().Metric != 89 {
+		s := &ptq.SearchState{}
+		if err := z.searcher(100, 1).Search(t.Context(), s); err != nil || s.Reached || s.Best().Metric != 89 {
 			t.Errorf("got %v, reached %v, best %g; want the best of what there is, 89", err, s.Reached, s.Best().Metric)
 		}
 	})
 	t.Run("second try", func(t *testing.T) {
 		// Alone, a and b make it worse; with d, b is what is missing.
 		z := &toy{gain: map[string]float64{"a": -1, "b": -1, "c": 1, "d": 1}}
-		x := z.searcher(0)
+		x := z.searcher(90, 0)
 		try := x.Try
-		x.Try = func(ctx context.Context, list []ptq.Revert) (float64, error) {
+		x.Try = func(ctx context.Context, list []ptq.Revert) (ptq.Trial, error) {
 			m, err := try(ctx, list)
 			if len(list) == 4 {
-				m = 90 // all in float
+				m.Measure = 90 // all in float
 			}
 			return m, err
 		}
-		s := &ptq.SearchState{Float: 90}
+		s := &ptq.SearchState{}
 		if err := x.Search(t.Context(), s); err != nil || !s.Reached || z.tried != 7 {
 			t.Errorf("got %v, reached %v after %d models; want the float model after 7", err, s.Reached, z.tried)
 		}
 	})
 	t.Run("steps", func(t *testing.T) {
 		z := &toy{gain: gain}
-		x := z.searcher(1)
+		x := z.searcher(100, 1)
 		x.MaxSteps = 2
-		if err := x.Search(t.Context(), &ptq.SearchState{Float: 100}); err != nil || z.tried != 2 {
+		if err := x.Search(t.Context(), &ptq.SearchState{}); err != nil || z.tried != 2 {
 			t.Errorf("got %v and %d tries, want 2", err, z.tried)
 		}
 	})
@@ -140,6 +147,10 @@ func TestApply(t *testing.T) {
 	if len(list[0].(quantization.Algorithm).Options.Ignored) != 0 {
 		t.Error("the algorithms that were given have changed")
 	}
+	got, err = ptq.Apply(list, []ptq.Revert{{Scope: "conv1", Bits: 16, Activations: true}})
+	if o := got[0].(quantization.Algorithm).Options.ScopeOverrides; err != nil || len(o.Both) != 0 || len(o.Activations) != 1 || o.Activations[0].Bits != 16 {
+		t.Errorf("activations of 16 bits: got %+v, %v", o, err)
+	}
 	target := []compress.Algorithm{quantization.New(quantization.Options{Scopes: compress.Scopes{Target: compress.Entries{"x"}}})}
 	if _, err := ptq.Apply(target, []ptq.Revert{{Scope: "x"}}); err == nil {
 		t.Error("target scopes: got no error")
@@ -147,8 +158,19 @@ func TestApply(t *testing.T) {
 }
 
 func TestCandidates(t *testing.T) {
-	got := ptq.Candidates([]string{"a", "b"}, []int{4, 8})
+	reverts := func(list []ptq.Candidate) (out []ptq.Revert) {
+		for _, c := range list {
+			out = append(out, c.Revert)
+		}
+		return out
+	}
+	got := reverts(ptq.Candidates(named("a", "b"), []int{4, 8}, ptq.ReturnToFloat))
 	want := []ptq.Revert{{Scope: "a", Bits: 8}, {Scope: "a"}, {Scope: "b"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	got = reverts(ptq.Candidates(named("a", "b"), []int{8, 16}, ptq.ReturnTo16))
+	want = []ptq.Revert{{Scope: "a", Bits: 16, Activations: true}, {Scope: "a"}, {Scope: "b"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -23,7 +23,10 @@ type quantizeCmd struct {
 	LearnedRounding bool    `help:"Round every weight up or down by the error of its layer's result." group:"accuracy"`
 
 	MaxDrop  *float64 `help:"Return layers to more bits or to float, the most sensitive first, until top-1 is at most so many points below float's. What was tried is kept in NAME.search.json, from which the same command goes on." placeholder:"POINTS" group:"accuracy"`
-	MaxSteps int      `help:"Models that --max-drop tries at most; 0 means as many as there are layers." default:"0" placeholder:"N" group:"accuracy"`
+	MaxError *float64 `help:"Return layers until the relative error of every output against the float model is at most this, such as 0.02, in the median sample. Needs no labels; accuracies are not measured." placeholder:"RATIO" group:"accuracy"`
+	HeldOut  int      `help:"Samples of the test part that --max-error measures on." default:"100" placeholder:"N" group:"accuracy"`
+	ReturnTo string   `help:"Where --max-drop and --max-error return layers to: float; or 16bit, activations of 16 bits with weights as they are (opset 21), and float where that is not enough." enum:"float,16bit" default:"float" placeholder:"WHERE" group:"accuracy"`
+	MaxSteps int      `help:"Models that --max-drop and --max-error try at most; 0 means as many as it takes." default:"0" placeholder:"N" group:"accuracy"`
 
 	NoEval bool `help:"Do not measure accuracies."`
 
@@ -38,7 +41,8 @@ model. Accuracies of both models are measured on the test part unless --no-eval.
 Examples:
   nncf quantize resnet20.onnx --dataset cifar10:data -o int8.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
   nncf quantize model.onnx --dataset imagefolder:images -o int8.onnx --resize 256 --crop 224 --no-eval
-  nncf quantize model.onnx --config int4.json -o int4.onnx --max-drop 0.5`
+  nncf quantize model.onnx --config int4.json -o int4.onnx --max-drop 0.5
+  nncf quantize detector.onnx --dataset npz:images.npz --raw --bgr -o int8.onnx --max-error 0.02`
 }
 
 // defaultCompression is INT8 with weights quantized per channel.
@@ -66,8 +70,14 @@ func (c *quantizeCmd) Run(s *session) error {
 		return usagef("--samples: got %d, want 1 or more", c.Samples)
 	}
 	switch {
-	case c.MaxDrop == nil && c.MaxSteps != 0:
-		return usagef("--max-steps goes with --max-drop")
+	case c.MaxDrop == nil && c.MaxError == nil && (c.MaxSteps != 0 || c.ReturnTo != ptq.ReturnToFloat):
+		return usagef("--max-steps and --return-to go with --max-drop or --max-error")
+	case c.MaxDrop != nil && c.MaxError != nil:
+		return usagef("got --max-drop and --max-error, want one budget")
+	case c.MaxError != nil && !(*c.MaxError > 0):
+		return usagef("--max-error: got %g, want more than 0, such as 0.02", *c.MaxError)
+	case c.HeldOut < 1:
+		return usagef("--held-out: got %d, want 1 or more", c.HeldOut)
 	case c.MaxDrop != nil && !(*c.MaxDrop >= 0):
 		return usagef("--max-drop: got %g, want 0 or more", *c.MaxDrop)
 	case c.MaxSteps < 0:
@@ -85,13 +95,19 @@ func (c *quantizeCmd) Run(s *session) error {
 	if o.Data, err = c.loader(cfg, data.Train, 0, true); err != nil {
 		return err
 	}
-	if !c.NoEval {
+	if !c.NoEval && c.MaxError == nil {
 		if o.Eval, err = c.loader(cfg, data.Test, 0, false); err != nil {
 			return err
 		}
 	}
 	if c.MaxDrop != nil {
-		o.Control = &job.AccuracyControl{MaxDrop: *c.MaxDrop, MaxSteps: c.MaxSteps}
+		o.Control = &job.AccuracyControl{MaxDrop: *c.MaxDrop, Return: c.ReturnTo, MaxSteps: c.MaxSteps}
+	}
+	if c.MaxError != nil {
+		o.Control = &job.AccuracyControl{MaxError: *c.MaxError, Return: c.ReturnTo, MaxSteps: c.MaxSteps}
+		if o.Held, err = c.loader(cfg, data.Test, c.HeldOut, false); err != nil {
+			return err
+		}
 	}
 	p := newProgress(s.Err)
 	o.Options = job.Options{Logger: s.log, Progress: p.report, Note: p.note}
