@@ -61,6 +61,7 @@ func (p *pass) divide(macs int) {
 		}
 	}
 done:
+	p.align()
 	c.nimg, c.img = pieces(p.n, c.img)
 	c.nrow, c.row = pieces(p.nh, c.row)
 	c.ncol = ceilDiv(p.nw, c.col)
@@ -75,4 +76,26 @@ func halfOf(n int) int {
 		n = ceilDiv(n, 48) * 48
 	}
 	return n
+}
+
+// align moves the cuts of a row that is the pixels of several images to where
+// images begin, or to even parts of one: what works image by image before and
+// behind may then take turns with the pass.
+func (p *pass) align() {
+	if p.images < 2 || p.n != 1 || p.nh != 1 || p.nw%p.images != 0 {
+		return
+	}
+	image := p.nw / p.images
+	switch {
+	case p.col >= p.nw:
+	case p.col >= image:
+		p.col -= p.col % image
+	default:
+		for n := ceilDiv(image, p.col); 2*image/n > p.col && image/n >= 64; n++ { // parts of an image
+			if image%n == 0 {
+				p.col = image / n
+				return
+			}
+		}
+	}
 }

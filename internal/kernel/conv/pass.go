@@ -41,6 +41,7 @@ type block struct {
 // image is one depth of a phase of one image: number n·nd + depth.
 type pass struct {
 	n, ic, oc      int // images, channels
+	images         int // what the pixels of the only row belong to, see align; 0 if rows are rows
 	id, ih, iw     int // input positions
 	od, oh, ow     int // output positions
 	groups, icg    int // input channels per group

@@ -71,16 +71,17 @@ func New(g Geometry, opt Options) (*Plan, error) {
 	if !p.set.Supported() {
 		return nil, fmt.Errorf("conv: got kernels %s, which this machine cannot run", p.set.Name)
 	}
-	f := g
+	f, images := g, 0
 	if g.taps() == 1 && g.StrideD == 1 && g.StrideH == 1 && g.StrideW == 1 &&
 		g.PadFront == 0 && g.PadBack == 0 && g.PadT == 0 && g.PadB == 0 && g.PadL == 0 && g.PadR == 0 {
 		// a matrix product over all pixels
 		f.N, f.D, f.H, f.W = min(g.N, 1), 1, 1, max(1, g.N*g.D*g.H*g.W)
+		images = g.N
 	}
 	od, oh, ow := f.OutD(), f.OutH(), f.OutW()
 	icg, ocg, taps := g.IC/g.Groups, g.OC/g.Groups, g.taps()
 
-	p.fwd = pass{id: f.D, ih: f.H, iw: f.W, ic: g.IC, od: od, oh: oh, ow: ow, oc: g.OC, set: p.set, merged: merging(p.set.Lanes, g.Groups, ocg)}
+	p.fwd = pass{images: images, id: f.D, ih: f.H, iw: f.W, ic: g.IC, od: od, oh: oh, ow: ow, oc: g.OC, set: p.set, merged: merging(p.set.Lanes, g.Groups, ocg)}
 	p.fwd.build(f.N, g.Groups/p.fwd.merged, g,
 		axis.Forward(od, g.KD, g.StrideD, g.PadFront, g.DilationD),
 		axis.Forward(oh, g.KH, g.StrideH, g.PadT, g.DilationH),
@@ -92,7 +93,7 @@ func New(g Geometry, opt Options) (*Plan, error) {
 	p.fwd.finish()
 	p.wloc = locator{group: ocg * icg * taps, out: icg * taps, in: taps, contiguous: true}
 
-	p.bwd = pass{id: od, ih: oh, iw: ow, ic: g.OC, od: f.D, oh: f.H, ow: f.W, oc: g.IC, set: p.set, merged: merging(p.set.Lanes, g.Groups, icg)}
+	p.bwd = pass{images: images, id: od, ih: oh, iw: ow, ic: g.OC, od: f.D, oh: f.H, ow: f.W, oc: g.IC, set: p.set, merged: merging(p.set.Lanes, g.Groups, icg)}
 	p.bwd.build(f.N, g.Groups/p.bwd.merged, g,
 		axis.Backward(f.D, g.KD, g.StrideD, g.PadFront, g.DilationD),
 		axis.Backward(f.H, g.KH, g.StrideH, g.PadT, g.DilationH),

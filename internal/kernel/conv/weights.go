@@ -79,6 +79,7 @@ func planWeights(fwd *pass, macs int, bias bool) weights {
 	p.reuse = false
 	if p.direct && p.nh == 1 {
 		_, p.col = pieces(p.nw, max(p.col, innerPixels))
+		p.align()
 		p.ncol = ceilDiv(p.nw, p.col)
 	}
 	if p.row == p.nh && p.col == p.nw {
