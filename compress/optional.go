@@ -89,27 +89,53 @@ type Remover interface {
 	Removed(value string) [][]bool
 }
 
+// Cutter is a controller that may have cut channels out of the model under
+// training.
+type Cutter interface {
+	// CutOut returns which entries of each axis of a value, of the model as it came,
+	// are cut out of it; in the form of [Remover].
+	CutOut(value string) [][]bool
+}
+
+// CutReader is a controller that compares with the model as it came. [Compose]
+// hands it a function that asks all cutters.
+type CutReader interface {
+	ReadCuts(cut func(value string) [][]bool)
+}
+
 // RemovalReader is a controller that leaves out what others remove. [Compose]
 // hands it a function that asks all removers.
 type RemovalReader interface {
 	ReadRemovals(removed func(value string) [][]bool)
 }
 
-// linkRemovals introduces readers to removers.
+// linkRemovals introduces readers to removers and cutters.
 func linkRemovals(all []Controller) {
-	var removers []Remover
+	var removed, cut []func(value string) [][]bool
 	for _, x := range all {
 		if r, ok := x.(Remover); ok {
-			removers = append(removers, r)
+			removed = append(removed, r.Removed)
+		}
+		if r, ok := x.(Cutter); ok {
+			cut = append(cut, r.CutOut)
 		}
 	}
-	if len(removers) == 0 {
-		return
+	for _, x := range all {
+		if r, ok := x.(RemovalReader); ok && len(removed) > 0 {
+			r.ReadRemovals(unionOf(removed))
+		}
+		if r, ok := x.(CutReader); ok && len(cut) > 0 {
+			r.ReadCuts(unionOf(cut))
+		}
 	}
-	removed := func(value string) [][]bool {
+}
+
+// unionOf is what any of the functions names.
+func unionOf(list []func(value string) [][]bool) func(value string) [][]bool {
+	return func(value string) [][]bool {
 		var union [][]bool
-		for _, r := range removers {
-			for a, gone := range r.Removed(value) {
+		for _, f := range list {
+			for a, gone := range f(value) {
 				for len(union) <= a {
 					union = append(union, nil)
 				}
@@ -123,11 +149,6 @@ func linkRemovals(all []Controller) {
 			}
 		}
 		return union
-	}
-	for _, x := range all {
-		if r, ok := x.(RemovalReader); ok {
-			r.ReadRemovals(removed)
-		}
 	}
 }
 

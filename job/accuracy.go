@@ -66,6 +66,24 @@ func (r *run) searched() (compress.Leveled, error) {
 	return nil, errors.New("accuracy_aware_training: adaptive_compression_level searches the level of magnitude_sparsity or filter_pruning, and the configuration has neither; add one, or choose early_exit")
 }
 
+// searchable prepares the algorithms for a search that lowers levels too.
+func (r *run) searchable() error {
+	if r.c.AccuracyAware.Mode != config.AdaptiveCompression {
+		return nil
+	}
+	for i, a := range r.algorithms {
+		switch p, ok := a.(pruning.Algorithm); {
+		case !ok:
+		case p.Options.Params.Removal == pruning.AtTraining:
+			return errors.New(`accuracy_aware_training: adaptive_compression_level raises and lowers the level of filter_pruning, and filters that are cut out during training cannot come back: set "removal" to "export" in its params, or choose early_exit`)
+		default:
+			p.Options.Params.KeepWeights = true
+			r.algorithms[i] = p
+		}
+	}
+	return nil
+}
+
 // beginSearch starts accuracy-aware training of a model that is initialised.
 func (r *run) beginSearch() error {
 	a := r.c.AccuracyAware

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -91,4 +93,44 @@ func TestTrain_AdaptiveLevel(t *testing.T) {
 	c = parse(t, t.TempDir(), accurate(rises))
 	_, err = job.Train(t.Context(), c, job.Options{})
 	wantError(t, err, "compresses nothing")
+}
+
+// The search lowers a level of filter pruning, whose filters come back, and
+// resumes; with filters cut out during training it is refused at the start.
+func TestTrain_AdaptiveLevelOfPruning(t *testing.T) {
+	const falls = `{"mode": "adaptive_compression_level", "params": {"maximal_absolute_accuracy_degradation": 0, "initial_training_phase_epochs": 1,
+		"initial_compression_rate_step": 0.2, "minimal_compression_rate_step": 0.1, "patience_epochs": 1, "maximal_total_epochs": 2}}`
+	float := parse(t, t.TempDir(), strings.Replace(with(), `"epochs": 2`, `"epochs": 8`, 1))
+	model := mustTrain(t, float, job.Options{}).Output
+	text := strings.NewReplacer(`"resnet8_cifar"`, strconv.Quote(model), `"model_params": {"width": 4, "size": 8, "channels": 1},`, "", `"base_lr": 0.05`, `"base_lr": 0.001`).
+		Replace(accurate(falls, pruneHalf("export")))
+	whole := parse(t, t.TempDir(), text)
+	r := mustTrain(t, whole, job.Options{})
+	var levels, reached []float64
+	for _, e := range r.Epochs {
+		levels, reached = append(levels, e.Compression[0].Level), append(reached, e.Compression[0].Reached)
+	}
+	if d := cmp.Diff([]float64{0.5, 0.3}, levels, cmp.Comparer(func(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 })); d != "" {
+		t.Errorf("levels: -want +got:\n%s", d)
+	}
+	if len(reached) < 2 || !(reached[1] < reached[0]) || reached[1] == 0 {
+		t.Errorf("got levels %v, reached %v, want the second lower", levels, reached)
+	}
+	want := outcomeOf(t, whole, r)
+	again := parse(t, t.TempDir(), text)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := job.Train(ctx, again, job.Options{Progress: func(p train.Progress) { // in the middle of the second epoch
+		if p.Phase == "train" && p.Epoch == 1 && p.Step == 3 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, job.ErrInterrupted) {
+		t.Fatalf("got error %v", err)
+	}
+	if d := cmp.Diff(want, outcomeOf(t, again, mustTrain(t, again, job.Options{Resume: true}))); d != "" {
+		t.Errorf("-uninterrupted +resumed:\n%s", d)
+	}
+	c := parse(t, t.TempDir(), accurate(falls, pruneHalf("training")))
+	_, err = job.Train(t.Context(), c, job.Options{})
+	wantError(t, err, "adaptive_compression_level", `"removal" to "export"`, "early_exit")
 }

@@ -128,6 +128,9 @@ func (r *run) open(context.Context) error {
 		if len(r.algorithms) == 0 {
 			return errors.New("accuracy_aware_training: the configuration compresses nothing whose accuracy could be watched; add a compression section")
 		}
+		if err := r.searchable(); err != nil {
+			return err
+		}
 	}
 	if r.train, r.eval, r.calibration, err = loaders(r.c); err != nil {
 		return err

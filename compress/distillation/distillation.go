@@ -184,16 +184,24 @@ func (s *Setup) Apply(g *ir.Graph, _ *rewrite.Trace) (compress.Controller, error
 	for _, v := range t.Stored() {
 		v.Data = v.Data.Clone()
 	}
-	return &Controller{s, t}, nil
+	return &Controller{setup: s, teacher: t}, nil
 }
 
 // Controller adds the loss.
 type Controller struct {
 	setup   *Setup
 	teacher *ir.Graph // outputs: those of the model, then the chosen layers
+	// cut is what other algorithms have cut out of a value; nil if none does.
+	cut func(value string) [][]bool
 }
 
-var _ compress.Controller = (*Controller)(nil)
+var (
+	_ compress.Controller = (*Controller)(nil)
+	_ compress.CutReader  = (*Controller)(nil)
+)
+
+// ReadCuts implements [compress.CutReader].
+func (c *Controller) ReadCuts(cut func(value string) [][]bool) { c.cut = cut }
 
 // Algorithm implements [compress.Controller].
 func (*Controller) Algorithm() string { return Name }
@@ -212,8 +220,8 @@ func (*Controller) EpochStep() {}
 // Step implements [compress.Controller].
 func (*Controller) Step() {}
 
-// Loss implements [compress.Controller]. Layers whose shape is no longer the
-// teacher's, because filters were removed, are an error.
+// Loss implements [compress.Controller]. Layers that have lost channels are
+// compared by those they have left.
 func (c *Controller) Loss(b *ir.Builder) (*ir.Value, error) {
 	g := b.G
 	outputs := len(g.Outputs)
@@ -243,6 +251,7 @@ func (c *Controller) Loss(b *ir.Builder) (*ir.Value, error) {
 				return nil, fmt.Errorf("layers: the compressed model has no value %q any more", name)
 			}
 			factor, kind = c.setup.LayerScale, "mse"
+			t = c.left(b, name, t)
 		}
 		if !s.Type.MustShape().Equal(t.Type.MustShape()) {
 			return nil, fmt.Errorf("%q is %v in the compressed model and %v in the teacher", s.Name, s.Type, t.Type)
@@ -258,6 +267,26 @@ func (c *Controller) Loss(b *ir.Builder) (*ir.Value, error) {
 		return nil, nil
 	}
 	return total, b.Err()
+}
+
+// left returns the channels of a teacher's layer that the model has left.
+func (c *Controller) left(b *ir.Builder, name string, t *ir.Value) *ir.Value {
+	if c.cut == nil {
+		return t
+	}
+	for a, gone := range c.cut(name) {
+		if gone == nil {
+			continue
+		}
+		kept := []int64{}
+		for i, g := range gone {
+			if !g {
+				kept = append(kept, int64(i))
+			}
+		}
+		t = b.Op(op.Gather{Axis: a}, "distillation/left", t, b.Const("distillation/channels", tensor.From(kept, len(kept))))
+	}
+	return t
 }
 
 func scaled(b *ir.Builder, v *ir.Value, k float64) *ir.Value {

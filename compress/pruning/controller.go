@@ -23,6 +23,7 @@ type Controller struct {
 	costs *costs
 
 	clusters []*pruned
+	dense    *dense // nil unless the options ask for it
 	state    state
 	err      error // of a mask that could not be chosen
 }
@@ -31,6 +32,7 @@ var (
 	_ compress.Leveled      = (*Controller)(nil)
 	_ compress.AfterStepper = (*Controller)(nil)
 	_ compress.Remover      = (*Controller)(nil)
+	_ compress.Cutter       = (*Controller)(nil)
 )
 
 // pruned is a cluster in a graph.
@@ -54,6 +56,8 @@ type state struct {
 	Pruned [][]int `json:"pruned"`
 	// Coefficients of learned ranking.
 	Coefficients []Coefficient `json:"coefficients,omitempty"`
+	// Dense are the weights under masks, if they are kept.
+	Dense []byte `json:"dense,omitempty"`
 }
 
 // Apply implements [compress.Setup]. It changes nothing: masks are zeros in the
@@ -83,6 +87,9 @@ func (s *Setup) Apply(g *ir.Graph, t *rewrite.Trace) (compress.Controller, error
 		used = append(used, grp)
 		c.clusters = append(c.clusters, &pruned{Cluster: k, group: grp, members: grp.Filters(), gone: make([]bool, k.Channels), zero: zeros(grp)})
 		p.Note("cluster %d: %d channels: %s", k.ID, k.Channels, k.Rule)
+	}
+	if s.Options.Params.KeepWeights {
+		c.dense = newDense(c.clusters)
 	}
 	var err error
 	if c.costs, err = newCosts(c.plain, used); err != nil {
@@ -182,18 +189,28 @@ func (c *Controller) Step() {}
 func (c *Controller) AfterStep() { c.mask() }
 
 // Set prunes at a level of the schedule's quantity. Pruned channels stay pruned,
-// so a level below the present one changes nothing.
+// so a level below the present one changes nothing, unless KeepWeights is set:
+// then importances are those of the weights without masks, and channels that are
+// no longer among the least important come back as they were.
 func (c *Controller) Set(level float64) error {
-	if level <= c.state.Level {
+	lower := level < c.state.Level && c.dense != nil
+	if level <= c.state.Level && !lower {
 		c.mask()
 		return nil
 	}
-	list := c.rank(c.importances())
+	if c.dense != nil {
+		c.dense.unmask()
+	}
+	list := c.rank(c.importances(), lower)
 	kept, err := c.setup.Options.choose(list, level, c.costs)
 	if err != nil {
+		c.mask()
 		return err
 	}
 	for i, k := range c.clusters {
+		if lower {
+			clear(k.gone)
+		}
 		for _, ch := range list[i].order[:k.Channels-kept[i]] {
 			k.gone[ch] = true
 		}
@@ -230,11 +247,14 @@ func (c *Controller) Reached() float64 {
 	return float64(gone) / float64(all)
 }
 
-// SetLevel implements [compress.Leveled]. Pruned channels do not come back, so
-// lower levels change nothing.
+// SetLevel implements [compress.Leveled]. A level below the present one is an
+// error unless KeepWeights is set: pruned channels would have to come back.
 func (c *Controller) SetLevel(level float64) error {
 	if c.state.Shrunk {
-		return errors.New("the pruned channels are cut out already")
+		return errors.New(`the pruned channels are cut out of the model already, and its level stays; set "removal" to "export" to change it`)
+	}
+	if level < c.state.Level && c.dense == nil {
+		return fmt.Errorf(`level %.4g is below the present one, %.4g, and the weights of pruned filters are gone: set "keep_weights" to true`, level, c.state.Level)
 	}
 	if !(level >= 0 && level < 1) {
 		return fmt.Errorf("got level %g, want 0 to below 1", level)
@@ -243,8 +263,9 @@ func (c *Controller) SetLevel(level float64) error {
 	return c.Set(level)
 }
 
-// rank orders the channels of all clusters by importance.
-func (c *Controller) rank(scores [][]float64) []ranked {
+// rank orders the channels of all clusters by importance, behind those that are
+// pruned already unless all may stay.
+func (c *Controller) rank(scores [][]float64, anew bool) []ranked {
 	p := c.setup.Options.Params
 	list := make([]ranked, len(c.clusters))
 	for i, score := range scores {
@@ -254,7 +275,11 @@ func (c *Controller) rank(scores [][]float64) []ranked {
 				score[j] = c.state.Coefficients[i].apply(score[j])
 			}
 		}
-		list[i] = newRanked(score, c.clusters[i].gone, p.multiple(), c.clusters[i].Members[0].Width)
+		gone := c.clusters[i].gone
+		if anew {
+			gone = nil
+		}
+		list[i] = newRanked(score, gone, p.multiple(), c.clusters[i].Members[0].Width)
 	}
 	return list
 }
@@ -342,6 +367,9 @@ func (c *Controller) State() (json.RawMessage, error) {
 	for i, k := range c.clusters {
 		s.Pruned[i] = k.channels(true)
 	}
+	if c.dense != nil && !c.state.Shrunk {
+		s.Dense = c.dense.save()
+	}
 	return json.Marshal(s)
 }
 
@@ -371,8 +399,13 @@ func (c *Controller) LoadState(raw json.RawMessage) error {
 			k.gone[ch] = true
 		}
 	}
+	if c.dense != nil {
+		if err := c.dense.load(s.Dense); err != nil {
+			return err
+		}
+	}
 	shrunk := s.Shrunk
-	s.Pruned, s.Shrunk = nil, false
+	s.Pruned, s.Dense, s.Shrunk = nil, nil, false
 	c.state = s
 	if shrunk {
 		_, err := c.Shrink(nil)
@@ -397,6 +430,19 @@ func (c *Controller) Removed(value string) [][]bool {
 	if c.state.Shrunk || c.setup.Options.Params.Removal == Never {
 		return nil
 	}
+	return c.gone(value)
+}
+
+// CutOut implements [compress.Cutter].
+func (c *Controller) CutOut(value string) [][]bool {
+	if !c.state.Shrunk {
+		return nil
+	}
+	return c.gone(value)
+}
+
+// gone returns which entries of each axis of a value belong to pruned channels.
+func (c *Controller) gone(value string) [][]bool {
 	var axes [][]bool
 	for _, k := range c.clusters {
 		for _, s := range k.group.Spans {

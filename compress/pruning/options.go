@@ -99,6 +99,9 @@ type Params struct {
 	Multiple int      `json:"multiple,omitempty"`
 	Rounding Rounding `json:"rounding,omitempty"`
 	Removal  Removal  `json:"removal,omitempty"` // default AtExport
+	// KeepWeights keeps the weights of pruned filters, in memory and in
+	// checkpoints, so that a level can be lowered again.
+	KeepWeights bool `json:"keep_weights,omitempty"`
 
 	// Ranking is "unweighted_ranking" (default) or "learned_ranking", see [LeGR].
 	Ranking    string `json:"interlayer_ranking_type,omitempty"`
@@ -177,6 +180,9 @@ func (o Options) Validate() error {
 	}
 	if p.Ranking != learned && (p.LoadCoeffs != "" || p.SaveCoeffs != "") {
 		fail("params: ranking coefficients belong to interlayer_ranking_type %q", learned)
+	}
+	if p.KeepWeights && p.Removal == AtTraining {
+		fail("params.keep_weights: filters that are cut out during training cannot come back; set removal to %q, or leave keep_weights out", AtExport)
 	}
 	errs = append(errs, p.LeGR.Validate())
 	if err := o.Initializer.BatchNorm.Validate(); err != nil {

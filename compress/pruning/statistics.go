@@ -58,7 +58,7 @@ func (c *Controller) Plan() (Report, error) {
 	}
 	scores := c.importances()
 	r := c.report(scores)
-	list := c.rank(scores)
+	list := c.rank(scores, false)
 	kept, err := c.setup.Options.choose(list, c.setup.Options.target(), c.costs)
 	if err != nil {
 		return r, err
