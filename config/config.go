@@ -74,6 +74,8 @@ type Config struct {
 	// AccuracyAware trains until the accuracy is good enough, or the level is as high
 	// as that allows (NNCF).
 	AccuracyAware *AccuracyAware `json:"accuracy_aware_training,omitempty"`
+	// PostTraining are the options of quantization after training.
+	PostTraining PostTraining `json:"post_training,omitzero"`
 	// TargetDevice chooses the hardware rules (NNCF).
 	TargetDevice string `json:"target_device,omitempty"`
 	// IgnoredScopes are ignored by every algorithm (NNCF).

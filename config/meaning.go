@@ -43,13 +43,20 @@ func (c *checker) options(cfg *Config) {
 		{"train_transforms", cfg.TrainTransforms.Validate()},
 		{"eval_transforms", cfg.EvalTransforms.Validate()},
 		{"accuracy_aware_training", cfg.AccuracyAware.Validate()},
+		{"post_training", cfg.PostTraining.Validate()},
 	} {
 		n := c.root.get(s.key)
 		if n == nil || s.err == nil || !c.sound(n) {
 			continue
 		}
 		for _, err := range split(s.err) {
-			c.fail(n.keyOff, s.key, err.Error(), "")
+			at, path, reason := n, s.key, err.Error()
+			if key, rest, ok := strings.Cut(reason, ": "); ok { // of a key within
+				if x, p := c.root.at(append([]string{s.key}, strings.Split(key, ".")...)); p == s.key+"."+key {
+					at, path, reason = x, p, rest
+				}
+			}
+			c.fail(at.keyOff, path, reason, "")
 		}
 	}
 	for _, s := range sectionNodes(c.root) {
