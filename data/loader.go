@@ -17,7 +17,7 @@ type Batch struct {
 	// Index is the position in the epoch, from 0.
 	Index int
 	// Images is float32 [N, C, H, W], or [N, H, W, C] with ChannelsLast, or
-	// [N, C] for vectors.
+	// [N, C] for vectors, or [N, H, W] with Sequences.
 	Images *tensor.Tensor
 	// Labels is int64 [N], -1 without labels.
 	Labels *tensor.Tensor
@@ -47,8 +47,10 @@ type Loader struct {
 	// DropLast leaves out a last batch that is not full.
 	DropLast bool `json:"drop_last,omitempty"`
 	// ChannelsLast gives [N, H, W, C].
-	ChannelsLast bool   `json:"channels_last,omitempty"`
-	Seed         uint64 `json:"seed,omitempty"`
+	ChannelsLast bool `json:"channels_last,omitempty"`
+	// Sequences gives [N, H, W] for images of one channel: sequences of H vectors.
+	Sequences bool   `json:"sequences,omitempty"`
+	Seed      uint64 `json:"seed,omitempty"`
 	// Workers is the number of goroutines that make batches; 0 means 1, which
 	// leaves the other cores to the network.
 	Workers int `json:"workers,omitempty"`
@@ -126,6 +128,8 @@ func (l *Loader) shapeOf(m *Image) tensor.Shape {
 	switch {
 	case m.Vector:
 		return tensor.Shape{m.C}
+	case l.Sequences && m.C == 1:
+		return tensor.Shape{m.H, m.W}
 	case l.ChannelsLast:
 		return tensor.Shape{m.H, m.W, m.C}
 	}

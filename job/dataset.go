@@ -117,8 +117,8 @@ func classifies(t ir.Type) bool {
 	return true
 }
 
-// fit makes loaders serve a model: with a fixed batch axis they get its batch,
-// and leave out samples that do not fill one. More classes than the model has
+// fit makes loaders serve a model: one that reads sequences gets images of one
+// channel as such; with a fixed batch axis they get its batch, and leave out samples that do not fill one. More classes than the model has
 // outputs are an error. Loaders may be nil.
 func fit(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error {
 	if len(g.Inputs) != 1 {
@@ -134,6 +134,7 @@ func fit(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error 
 		if l == nil {
 			continue
 		}
+		l.Sequences = in.Rank() == 3
 		if classifies(scores.Type) {
 			n := len(l.Dataset.Classes())
 			if k, known := scores.Type.Dims[1].Known(); known && n > k {

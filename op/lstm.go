@@ -116,12 +116,16 @@ func (l LSTM) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]
 	}
 	l.BatchFirst, l.Training = false, true
 	out := c.forward(l, 5)
-	g := b.Multi(LSTMGrad{l}, c.name, 5, out[0], c.in[2], present(c.in, 4), present(c.in, 5), c.dOut[0], c.dOut[1],
+	peepholes, outs := present(n.In, 7) != nil && need[7], 4
+	if peepholes {
+		outs = 5
+	}
+	g := b.Multi(LSTMGrad{l}, c.name, outs, out[0], c.in[2], present(c.in, 4), present(c.in, 5), c.dOut[0], c.dOut[1],
 		out[3], out[4], present(c.in, 6), present(c.in, 7), c.dOut[2])
 	grads := c.weights(need, g[0], g[0], g[2], nil)
 	c.state(grads, need, 5, g[1])
 	c.state(grads, need, 6, g[3])
-	if present(n.In, 7) != nil && need[7] {
+	if peepholes {
 		grads[7] = g[4]
 	}
 	return grads, nil

@@ -57,6 +57,15 @@ func (r Recurrent) Directions() int {
 // Reversed reports whether direction d reads the sequence from its end.
 func (r Recurrent) Reversed(d int) bool { return r.Direction == "reverse" || d == 1 }
 
+// IsRecurrent reports whether o is an LSTM, GRU or RNN.
+func IsRecurrent(o ir.Op) bool {
+	switch o.(type) {
+	case LSTM, GRU, RNN:
+		return true
+	}
+	return false
+}
+
 // recurrentSize are the axes of a cell's operands.
 type recurrentSize struct{ t, n, d, i, h, g int }
 

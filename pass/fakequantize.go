@@ -15,6 +15,7 @@ import (
 //
 //	activations  the grid's ends and its number of points; per-channel bounds are [1 C 1 …]
 //	weights      the rounded values as float32 constant, 255 or 256 levels
+//	recurrent    the integers, cast and multiplied: OpenVINO needs constant weights in recurrent cells
 //
 // OpenVINO runs only 255 and 256 levels on weights in int8, so a weight grid
 // with fewer points is written as 255 levels over ±127 steps: the constant is
@@ -23,6 +24,9 @@ import (
 // Batch normalization may stay; OpenVINO fuses it. Errors, all together: more
 // than 256 points, which OpenVINO drops, and parameters that are not stored.
 func ToFakeQuantize(g *ir.Graph, t *rewrite.Trace) error {
+	if err := recurrentWeights(g, t); err != nil {
+		return err
+	}
 	p := rewrite.New(g, "to-fakequantize", t)
 	var errs []error
 	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {

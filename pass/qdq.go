@@ -19,6 +19,7 @@ import (
 //	activations  QuantizeLinear → DequantizeLinear, uint8, one pair whose result fans out;
 //	             int8 where it is only the first factor of products of activations
 //	biases       int32 constant → DequantizeLinear, scale s_x·s_w[c], if input and weight are quantized
+//	recurrent    int8 constant → Cast → Mul, which runtimes compute once: they need constant weights in recurrent cells
 //
 // Operators that only move values (MaxPool, Reshape, Concat of equals …) get the
 // same pair behind them as before them if a quantized operator follows: that
@@ -43,6 +44,7 @@ func ToQDQ(g *ir.Graph, t *rewrite.Trace) error {
 	return run(g, t, []Pass{
 		{Name: "quantize-activations", Doc: "activation quantizers become pairs of QuantizeLinear and DequantizeLinear", Run: quantizeActivations},
 		{Name: "propagate-pairs", Doc: "operators that only move values get the pair of their input", Run: propagatePairs},
+		{Name: "recurrent-weights", Doc: "weight quantizers of recurrent cells become integers that runtimes turn into constants", Run: recurrentWeights},
 		{Name: "quantize-weights", Doc: "weight quantizers become integers with DequantizeLinear, biases int32", Run: quantizeWeights},
 		{Name: "guard-float", Doc: "layers that stay float are kept from being quantized by runtimes", Run: guardFloat},
 	})

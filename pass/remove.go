@@ -16,6 +16,7 @@ var removeRules = []rewrite.Rule{
 	{Name: "remove-transpose", Doc: "a Transpose that keeps the order does nothing", Match: removeTranspose},
 	{Name: "remove-pad", Doc: "a Pad by nothing does nothing", Match: removePad},
 	{Name: "remove-slice", Doc: "a Slice of everything does nothing", Match: removeSlice},
+	{Name: "remove-zero-state", Doc: "an initial state of zeros is what a recurrent cell starts with anyway", Match: removeZeroState},
 	{Name: "remove-concat", Doc: "a Concat of one value is that value", Match: removeConcat},
 }
 

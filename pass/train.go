@@ -194,20 +194,19 @@ func (o TrainingOptions) Validate() error {
 
 // TrainingMode turns every BatchNormalization into its training form, which
 // normalizes with the statistics of the batch and assigns the running ones at
-// the end of each run. Mean and variance become states. There is no way back:
+// the end of each run, and gives recurrent cells the outputs that their gradients
+// need. Mean and variance become states. There is no way back:
 // keep the graph from before for inference, which shares the stored tensors.
 func TrainingMode(g *ir.Graph, opts TrainingOptions, t *rewrite.Trace) error {
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	if opts.FreezeBatchNorm {
-		return nil
-	}
 	p := rewrite.New(g, "training-mode", t)
 	var errs []error
 	for _, n := range append([]*ir.Node(nil), g.Nodes()...) {
+		trainRecurrent(p, n)
 		bn, ok := n.Op.(op.BatchNormalization)
-		if !ok {
+		if !ok || opts.FreezeBatchNorm {
 			continue
 		}
 		if err := trainBatchNorm(p, n, bn, opts); err != nil {

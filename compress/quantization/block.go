@@ -50,6 +50,10 @@ func set(names ...string) map[string]bool {
 
 func isLayer(n *ir.Node) bool { return weightPort(n) >= 0 && trait(n) == ir.QuantInputs }
 
+// carries reports whether n is a layer that runtimes compute together with what
+// comes behind it; the result of a recurrent cell has passed its own functions.
+func carries(n *ir.Node) bool { return isLayer(n) && !op.IsRecurrent(n.Op) }
+
 // onBits reports whether n is part of a binarized convolution, see package
 // binarization: it adds up bits, or scales their sum.
 func onBits(n *ir.Node) bool {
@@ -109,15 +113,15 @@ func (p *placer) fused(n *ir.Node) *ir.Node {
 	}
 	switch {
 	case activations[kind]:
-		if isLayer(prev) || isBatchNorm(prev) || arithmetic[prev.Op.Kind()] {
+		if carries(prev) || isBatchNorm(prev) || arithmetic[prev.Op.Kind()] {
 			return prev
 		}
 	case isBatchNorm(n):
-		if isLayer(prev) || arithmetic[prev.Op.Kind()] || activations[prev.Op.Kind()] {
+		if carries(prev) || arithmetic[prev.Op.Kind()] || activations[prev.Op.Kind()] {
 			return prev
 		}
 	case arithmetic[kind] && len(n.In) == 2 && (p.isConst(n.In[0]) || p.isConst(n.In[1])):
-		if isLayer(prev) {
+		if carries(prev) {
 			return prev
 		}
 	}

@@ -186,6 +186,9 @@ func (p *placer) request(n *ir.Node) string {
 	if arithmetic[kind] && !p.ahead[n.Out[0].ID] && !p.device.FunctionInputs {
 		return "arithmetic behind the last layer"
 	}
+	if op.IsRecurrent(n.Op) && p.o.Placement != PlacementNNCF && !p.device.FunctionInputs {
+		return "recurrent cell, which runtimes compute in float with the quantized weights"
+	}
 	asked := false
 	wp := weightPort(n)
 	for port, v := range n.In {
@@ -221,12 +224,12 @@ func (p *placer) isData(n *ir.Node, port int) bool {
 	if v == nil || v.Type.DType != tensor.Float32 || p.isConst(v) {
 		return false
 	}
-	if w, ok := n.Op.(ir.Weighted); ok {
-		if wp := w.Weights(n); port == wp.Bias || port == wp.Weight && wp.InAxis < 0 {
+	for _, wp := range ir.AllWeights(n) {
+		if port == wp.Bias || port == wp.Weight && wp.InAxis < 0 {
 			return false
 		}
 	}
-	return true
+	return !op.IsRecurrent(n.Op) || port != 6 // the cell's memory, which no runtime takes quantized
 }
 
 // passes reports whether n only moves values and everyone who reads its

@@ -41,10 +41,22 @@ func weightAxis(n *ir.Node) (port, axis int) {
 	return -1, -1
 }
 
-// weight puts a quantizer at the weight of n, or adds n to the consumers of the
-// one that is there.
+// weight puts quantizers at the weights of n.
 func (p *placer) weight(n *ir.Node) {
 	port, axis := weightAxis(n)
+	if m, ok := n.Op.(ir.ManyWeighted); ok {
+		for _, w := range slices.Backward(m.MoreWeights(n)) {
+			if w.Weight >= 0 {
+				p.weightAt(n, w.Weight, w.OutAxis)
+			}
+		}
+	}
+	p.weightAt(n, port, axis)
+}
+
+// weightAt puts a quantizer at the weight of n at a port, or adds n to the
+// consumers of the one that is there.
+func (p *placer) weightAt(n *ir.Node, port, axis int) {
 	v := n.In[port]
 	if v == nil || !p.isConst(v) || v.Type.DType != tensor.Float32 {
 		return
@@ -65,18 +77,18 @@ func (p *placer) weight(n *ir.Node) {
 		if q.Axis != axis {
 			q.Axis = -1
 		}
-		q.Rule = fmt.Sprintf("weight of %s (%s); %s", n.Label(), n.Op.Kind(), q.Rule)
+		q.Rule = fmt.Sprintf("%s of %s (%s); %s", weightWord(n, port), n.Label(), n.Op.Kind(), q.Rule)
 		return
 	}
 	q := &Quantizer{Value: v.Name, Kind: Weight, Mode: s.mode, Bits: s.bits, Axis: -1, LogScale: s.logScale, Gradient: s.gradient,
-		Consumers: []Use{{n.ResultName(), port}}, Rule: fmt.Sprintf("weight of %s (%s)", n.Label(), n.Op.Kind())}
+		Consumers: []Use{{n.ResultName(), port}}, Rule: fmt.Sprintf("%s of %s (%s)", weightWord(n, port), n.Label(), n.Op.Kind())}
 	if s.mode == Symmetric {
 		q.Signed = s.signed.ptr()
 	}
 	if s.perChannel {
 		q.Axis = axis
 	}
-	if s.bits == 8 && !p.wideInput(n, port) {
+	if s.bits == 8 && !p.wideInput(n, port) && !op.IsRecurrent(n.Op) { // cells compute in float
 		switch p.o.OverflowFix {
 		case "enable":
 			q.Half = true
@@ -103,6 +115,17 @@ func (p *placer) wideInput(n *ir.Node, port int) bool {
 	}
 	s, _ := p.o.override(p.o.activationSpec(), p.o.ScopeOverrides.Activations, n, n.In[1-port].Def)
 	return s.bits > 8
+}
+
+// weightWord names the weight at a port.
+func weightWord(n *ir.Node, port int) string {
+	switch {
+	case !op.IsRecurrent(n.Op):
+		return "weight"
+	case port == 1:
+		return "input weight"
+	}
+	return "recurrent weight"
 }
 
 // isFirst reports whether n is a convolution that no other layer comes before.

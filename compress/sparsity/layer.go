@@ -36,26 +36,27 @@ type Use struct {
 	Port int    `json:"port"`
 }
 
-// weightAxes returns the port and axes of the weight of n, which may be computed
-// from stored values, as masks and quantizers do; port -1 if it has none.
-func weightAxes(n *ir.Node) (port, out, in int) {
-	w, ok := n.Op.(ir.Weighted)
-	if !ok {
-		return -1, -1, -1
+// weightAxes are the port and axes of a weight.
+type weightAxes struct{ port, out, in int }
+
+// weightsOf returns the weights of n, which may be computed from stored values, as
+// masks and quantizers do.
+func weightsOf(n *ir.Node) (list []weightAxes) {
+	for _, p := range ir.AllWeights(n) {
+		if p.Weight >= 0 && p.InAxis >= 0 {
+			list = append(list, weightAxes{p.Weight, p.OutAxis, p.InAxis})
+		}
 	}
-	if p := w.Weights(n); p.Weight >= 0 && p.InAxis >= 0 {
-		return p.Weight, p.OutAxis, p.InAxis
-	}
-	if _, ok := n.Op.(op.MatMul); ok {
+	if _, ok := n.Op.(op.MatMul); ok && list == nil {
 		for port := 1; port >= 0; port-- {
 			if r := n.In[port].Type.Rank(); r >= 2 {
 				if _, ok := pass.StoredTensor(n.In[port]); ok {
-					return port, r - 2 + port, r - 1 - port
+					return []weightAxes{{port, r - 2 + port, r - 1 - port}}
 				}
 			}
 		}
 	}
-	return -1, -1, -1
+	return list
 }
 
 // findLayers lists the weights in scope in the order of their operators. A
@@ -69,26 +70,24 @@ func findLayers(g *ir.Graph, scopes compress.Scopes) ([]*Layer, error) {
 	at := map[*ir.Value]*Layer{}
 	dense := map[*ir.Value]bool{}
 	for _, n := range g.Nodes() {
-		port, out, in := weightAxes(n)
-		if port < 0 {
-			continue
+		for _, w := range weightsOf(n) {
+			v := n.In[w.port]
+			if t, ok := pass.StoredTensor(v); !ok || t.DType() != tensor.Float32 || t.Len() == 0 {
+				continue
+			}
+			l := at[v]
+			if l == nil {
+				l = &Layer{Weight: v.Name, Node: n.Label(), OutAxis: w.out, InAxis: w.in}
+				at[v] = l
+				list = append(list, l)
+			}
+			l.Consumers = append(l.Consumers, Use{n.ResultName(), w.port})
+			dense[v] = dense[v] || !scopes.Considered(n)
 		}
-		v := n.In[port]
-		if t, ok := pass.StoredTensor(v); !ok || t.DType() != tensor.Float32 || t.Len() == 0 {
-			continue
-		}
-		l := at[v]
-		if l == nil {
-			l = &Layer{Weight: v.Name, Node: n.Label(), OutAxis: out, InAxis: in}
-			at[v] = l
-			list = append(list, l)
-		}
-		l.Consumers = append(l.Consumers, Use{n.ResultName(), port})
-		dense[v] = dense[v] || !scopes.Considered(n)
 	}
 	list = slices.DeleteFunc(list, func(l *Layer) bool { return dense[g.Value(l.Weight)] })
 	if len(list) == 0 {
-		return nil, errors.New("no weight is in scope: the model has no convolution, matrix product or embedding that target_scopes and ignored_scopes leave")
+		return nil, errors.New("no weight is in scope: the model has no convolution, matrix product, recurrent cell or embedding that target_scopes and ignored_scopes leave")
 	}
 	return list, nil
 }
