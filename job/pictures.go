@@ -33,19 +33,9 @@ func (r *run) draw() error {
 	for _, c := range compress.All(r.state.compressed.Controller) {
 		switch c := c.(type) {
 		case sparsity.Reporter:
-			var bars []report.Bar
-			for _, l := range c.Report() {
-				bars = append(bars, report.Bar{Name: l.Weight, Value: 100 * l.Level, Note: fmt.Sprintf("of %d", l.Elements)})
-			}
-			all[sparsityName] = report.Bars("Zeros of each layer", "%", 100, bars)
+			all[sparsityName] = zeroBars(c.Report())
 		case *pruning.Controller:
-			var bars []report.Bar
-			most := 0
-			for _, k := range c.Report().Clusters {
-				most = max(most, k.Channels)
-				bars = append(bars, report.Bar{Name: k.Members[0].Node, Value: float64(k.Left), Note: fmt.Sprintf("of %d", k.Channels)})
-			}
-			all[filtersName] = report.Bars("Filters kept in each cluster", "", float64(most), bars)
+			all[filtersName] = filterBars(c.Report().Clusters)
 		}
 	}
 	r.result.Pictures = nil
@@ -65,6 +55,34 @@ func (r *run) draw() error {
 	return nil
 }
 
+// zeroBars draws the zeros of layers.
+func zeroBars(layers []sparsity.LayerReport) []byte {
+	var bars []report.Bar
+	zeros, all := 0, 0
+	for _, l := range layers {
+		zeros, all = zeros+l.Zeros, all+l.Elements
+		bars = append(bars, report.Bar{Name: l.Weight, Value: 100 * l.Level, Full: 100, Label: fmt.Sprintf("%.1f %% of %s", 100*l.Level, thousands(int64(l.Elements)))})
+	}
+	title := fmt.Sprintf("Zeros of each layer, %.1f %% of all %s weights", 100*float64(zeros)/float64(max(1, all)), thousands(int64(all)))
+	return report.Bars(title, "share of the layer's weights that are zero", "%", bars)
+}
+
+// filterBars draws the filters that clusters keep.
+func filterBars(clusters []pruning.ClusterReport) []byte {
+	var bars []report.Bar
+	left, all := 0, 0
+	for _, k := range clusters {
+		left, all = left+k.Left, all+k.Channels
+		name := k.Members[0].Node
+		if n := len(k.Members) - 1; n > 0 {
+			name = fmt.Sprintf("%s and %d more", name, n)
+		}
+		bars = append(bars, report.Bar{Name: name, Value: float64(k.Left), Full: float64(k.Channels), Label: fmt.Sprintf("%d of %d", k.Left, k.Channels)})
+	}
+	title := fmt.Sprintf("Filters kept in each cluster of layers, %d of %d", left, all)
+	return report.Bars(title, "filters kept (gray: pruned)", "", bars)
+}
+
 // levelLines draws levels and accuracy over epochs, nil without levels.
 func levelLines(epochs []EpochResult) []byte {
 	if len(epochs) == 0 || len(epochs[0].Compression) == 0 {
@@ -73,7 +91,7 @@ func levelLines(epochs []EpochResult) []byte {
 	accuracy := report.Series{Name: "top-1"}
 	var series []report.Series
 	for i, p := range epochs[0].Compression {
-		asked, reached := report.Series{Name: p.Algorithm + " asked", Dashed: true}, report.Series{Name: p.Algorithm + " reached"}
+		asked, reached := report.Series{Name: p.Algorithm + ", asked for", Dashed: true}, report.Series{Name: p.Algorithm + ", reached"}
 		for _, e := range epochs {
 			if i < len(e.Compression) {
 				asked.Values = append(asked.Values, 100*e.Compression[i].Level)
@@ -85,5 +103,5 @@ func levelLines(epochs []EpochResult) []byte {
 	for _, e := range epochs {
 		accuracy.Values = append(accuracy.Values, e.Eval.Top1)
 	}
-	return report.Lines("Level and accuracy over epochs", "epoch", "%", append(series, accuracy))
+	return report.Lines("Level and accuracy over epochs", "epoch", "level, accuracy", "%", append(series, accuracy))
 }

@@ -37,32 +37,36 @@ func count(t *testing.T, b []byte) map[string]int {
 }
 
 func TestLines(t *testing.T) {
-	b := report.Lines(`a <level> & "more"`, "epoch", "%", []report.Series{
+	b := report.Lines(`a <level> & "more"`, "epoch", "level", "%", []report.Series{
 		{Name: "asked", Values: []float64{10, 20, 30}, Dashed: true},
 		{Name: "reached", Values: []float64{10, math.NaN(), 29, math.Inf(1)}}})
 	n := count(t, b)
-	// two pieces of the second line; points of all finite values
-	if n["polyline"] != 3 || n["circle"] != 5 {
+	// two pieces of the second line, in the color of the first; its finite values
+	if n["polyline"] != 3 || n["circle"] != 2 || strings.Contains(string(b), "#D55E00") {
 		t.Errorf("got %v", n)
 	}
-	if !bytes.Equal(b, report.Lines(`a <level> & "more"`, "epoch", "%", []report.Series{
+	if !bytes.Equal(b, report.Lines(`a <level> & "more"`, "epoch", "level", "%", []report.Series{
 		{Name: "asked", Values: []float64{10, 20, 30}, Dashed: true},
 		{Name: "reached", Values: []float64{10, math.NaN(), 29, math.Inf(1)}}})) {
 		t.Error("equal numbers give different pictures")
 	}
-	count(t, report.Lines("empty", "epoch", "%", nil))
+	count(t, report.Lines("empty", "epoch", "level", "%", nil))
 }
 
 func TestBars(t *testing.T) {
 	long := strings.Repeat("layer.", 20) + "conv1"
-	b := report.Bars("zeros", "%", 100, []report.Bar{{Name: "conv1", Value: 50, Note: "of 432"}, {Name: long, Value: 250}, {Name: "none", Value: math.NaN()}})
+	b := report.Bars("zeros", "share", "%", []report.Bar{{Name: "conv1", Value: 50, Full: 100, Label: "50 % of 432"}, {Name: long, Value: 250, Full: 100}, {Name: "none", Value: math.NaN(), Full: 50}})
 	n := count(t, b)
 	if n["rect"] != 1+2*3 {
 		t.Errorf("got %v", n)
 	}
-	// half of the bar's room, which is 510
-	if !strings.Contains(string(b), `width="255"`) || !strings.Contains(string(b), "layer.conv1</text>") || strings.Contains(string(b), long) {
+	// the first is half of the room, which is 480
+	if !strings.Contains(string(b), `width="240"`) || !strings.Contains(string(b), "layer.conv1</text>") || strings.Contains(string(b), long) {
 		t.Errorf("got %s", b)
 	}
-	count(t, report.Bars("empty", "", 0, nil))
+	legend := string(report.Lines("legend", "epoch", "level", "%", []report.Series{{Name: strings.Repeat("a", 50)}, {Name: strings.Repeat("b", 50)}}))
+	if !strings.Contains(legend, `y="392"`) || !strings.Contains(legend, `y="412"`) {
+		t.Errorf("long names share a line of the legend: %s", legend)
+	}
+	count(t, report.Bars("empty", "", "", nil))
 }
