@@ -26,6 +26,10 @@ func (Backend) Compile(ctx context.Context, g *ir.Graph, opts engine.Options) (e
 	if err := checkStatic(g); err != nil {
 		return nil, err
 	}
+	g, err := withSlopes(g)
+	if err != nil {
+		return nil, err
+	}
 	pool := par.New(opts.Threads)
 	var follow *decisions
 	if opts.MaxMemory > 0 {

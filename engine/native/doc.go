@@ -14,6 +14,7 @@
 //	              how a new operator on weights takes part
 //	recompute.go  what is computed again so that memory suffices; decision.go:
 //	              that its sums have the same order
+//	slope.go      scales of input quantizers without gradients of the input
 //	describe.go   what inspect --plan shows
 //	reference.go  the lowering of everything else: the operator's own Eval
 //	program.go    inputs, outputs, Run

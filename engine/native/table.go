@@ -53,6 +53,8 @@ var lowerings = map[string]lowering{
 	"FakeQuantizeSymmetric":      lowerFakeQuantizeSymmetric,
 	"FakeQuantizeSymmetricGrad":  lowerFakeQuantizeSymmetricGrad,
 	"QuantizeLinear":             lowerQuantizeLinear,
+	"QuantizerSlope":             lowerQuantizerSlope,
+	"QuantizerSlopeSum":          lowerSlopeSum,
 
 	"Add": lowerBinary(elementwise.Add),
 	"Div": lowerBinary(elementwise.Div),

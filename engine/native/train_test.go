@@ -31,6 +31,11 @@ func trainingStep(t testing.TB, name string, o zoo.Options, batch int, quantize 
 		t.Fatal(err)
 	}
 	b := ir.NewBuilder(g, "test")
+	if quantize {
+		x := g.Inputs[0]
+		q := b.Op(op.FakeQuantizeSymmetric{Low: -128, High: 127, Axis: -1}, "input/q", x, g.AddStored(ir.Parameter, "input/scale", tensor.Scalar(float32(1.5))))
+		g.ReplaceUses(x, q, q.Def)
+	}
 	for _, n := range slices.Clone(g.Nodes()) {
 		switch o := n.Op.(type) {
 		case op.BatchNormalization:

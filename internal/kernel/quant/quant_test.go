@@ -286,3 +286,26 @@ func TestInPlace(t *testing.T) {
 		}
 	})
 }
+
+// TestSlope compares slopes with the differences that a change of the grid makes.
+func TestSlope(t *testing.T) {
+	nan := float32(math.NaN())
+	g := NewGrid(make([]float32, 4), 1)
+	g.Symmetric([]float32{2}, -128, 127)
+	x := []float32{-3, -1.3, 0, 0.01, 1.999, 5, nan}
+	below := float32(-128.0 / 127)
+	for _, s := range []Slope{{Above: 1, Below: below}, {Above: 1, Below: below, Exact: true}, {Above: 1, Below: below, Flat: true}} {
+		got := make([]float32, len(x))
+		s.Run(got, x, g)
+		for i, v := range x { // by way of the sums of one element
+			var sums [1]Sums
+			BackwardRows([]float32{0}, []float32{1}, []float32{v}, 1, g, 0, sums[:])
+			if s.Flat {
+				sums[0].Inside = 0
+			}
+			if want := sums[0].ScaleGrad(2, -128, 127, s.Exact); math.Abs(float64(got[i]-want)) > 1e-6 {
+				t.Errorf("%+v at %g: got %g, want %g", s, v, got[i], want)
+			}
+		}
+	}
+}
