@@ -79,7 +79,15 @@ func (r *DiffResult) WriteTable(w io.Writer, worst int) error {
 	if r.OnlyFirst+r.OnlySecond > 0 {
 		row("not in common\t%d values of the first model, %d of the second", r.OnlyFirst, r.OnlySecond)
 	}
+	for _, v := range r.Outputs() {
+		row("output %s\t%s", v.Value, bySample(v.BySample))
+	}
 	row("largest output element agrees\t%.2f %% of samples", r.Agreement)
 	row("time\t%.1f s", r.Seconds)
 	return tw.Flush()
+}
+
+// bySample says how far the samples of an output are off one by one.
+func bySample(b sensitivity.BySample) string {
+	return fmt.Sprintf("off by %.3g %% (%s dB) in the median sample, %.3g %% in the worst, sample %d", 100*b.Median, b.SQNR().Text(), 100*b.Worst, b.WorstSample)
 }

@@ -105,6 +105,7 @@ func (r *SensitivityResult) WriteTable(w io.Writer) error {
 	row("")
 	for _, v := range r.Outputs {
 		row("output %s, all layers quantized\trelative error %.3g %%\t%s dB", v.Value, 100*v.RelativeError, v.SQNR.Text())
+		row("\t%s", bySample(v.BySample))
 	}
 	row("samples\t%d", r.Samples)
 	if err := tw.Flush(); err != nil {

@@ -39,6 +39,9 @@ type BySample struct {
 	Samples     int `json:"error_samples"` // 0: values have no axis of samples, and were counted by batch
 }
 
+// SQNR is that of the median sample, in decibels.
+func (b BySample) SQNR() Decibels { return Decibels(-20 * math.Log10(float64(b.Median))) }
+
 // OutputError is how far one output of a model is from the float model's.
 type OutputError struct {
 	Output string `json:"output"`
@@ -176,9 +179,8 @@ func (ref *Reference) Errors(ctx context.Context, g *ir.Graph) ([]OutputError, e
 		if len(all[i].errors) == 0 {
 			continue
 		}
-		e := OutputError{Output: ref.names[i], BySample: all[i].summary()}
-		e.SQNR = Decibels(-20 * math.Log10(float64(e.Median)))
-		list = append(list, e)
+		b := all[i].summary()
+		list = append(list, OutputError{Output: ref.names[i], BySample: b, SQNR: b.SQNR()})
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("sensitivity: the model has no output of type float32")

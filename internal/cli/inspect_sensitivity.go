@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"github.com/go-nncf/nncf/compress/ptq"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/job"
 )
@@ -31,7 +30,9 @@ func (c *inspectCmd) sensitivity(s *session) error {
 	if err != nil {
 		return err
 	}
-	o := job.SensitivityOptions{Model: c.Model, Algorithms: algorithms, Recovery: ptq.Options{Subset: c.Samples}, Probe: c.Probe, Threads: s.Threads}
+	recovery := cfg.PostTraining.Options()
+	recovery.Subset = c.Samples
+	o := job.SensitivityOptions{Model: c.Model, Algorithms: algorithms, Recovery: recovery, Probe: c.Probe, Threads: s.Threads}
 	if o.Data, err = c.loader(cfg, data.Train, 0, true); err != nil {
 		return err
 	}
