@@ -61,9 +61,18 @@ func (g *errorGoal) measure(ctx context.Context, s *state, f *searchFile) (t ptq
 	}
 	worst := sensitivity.WorstOutput(g.last)
 	t.Integer = g.integer(s)
-	t.Measure = min(float64(worst.Median), math.MaxFloat64)
+	t.Outputs = medians(g.last)
+	t.Measure = slices.Max(t.Outputs)
 	g.o.note("output %s is off by %.2f %%, %.0f %% of the multiplications on integers", worst.Output, 100*t.Measure, 100*t.Integer)
 	return t, nil
+}
+
+// medians are the errors as numbers that a file may have.
+func medians(list []sensitivity.OutputError) (out []float64) {
+	for _, e := range list {
+		out = append(out, min(float64(e.Median), math.MaxFloat32))
+	}
+	return out
 }
 
 // integer is the share of multiplications on integers.
@@ -98,8 +107,8 @@ func (g *errorGoal) rank(ctx context.Context, plain *state) (list []ptq.Candidat
 	}
 	slices.SortStableFunc(units, func(a, b sensitivity.Unit) int { return cmp.Compare(gain(b), gain(a)) })
 	for _, u := range units {
-		e := min(float64(u.Worst.Median), math.MaxFloat32)
-		list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: u.Scope}, Error: e, Output: u.Worst.Output, MACs: u.MACs})
+		e := medians(u.Errors)
+		list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: u.Scope}, Error: slices.Max(e), Output: u.Worst.Output, Errors: e, MACs: u.MACs})
 		bits = append(bits, u.Bits)
 	}
 	return list, bits, nil

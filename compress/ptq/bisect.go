@@ -3,7 +3,6 @@ package ptq
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 )
 
@@ -61,7 +60,7 @@ func (b bisection) shortest(ctx context.Context, plain SearchStep) (int, error) 
 	low, high := 0, len(list) // low is too few
 	at := plain
 	for high-low > 1 {
-		k := b.guess(low, high, at.Metric)
+		k := b.guess(low, high, at)
 		step, err := b.measure(ctx, reverts(list[:k]))
 		if err != nil {
 			return 0, err
@@ -82,23 +81,55 @@ func (b bisection) shortest(ctx context.Context, plain SearchStep) (int, error) 
 	return high, nil
 }
 
-// guess returns a number between low and high, of which low has the measure at:
-// the one at which what is left of the errors of single layers fits the budget, if
-// they add up as squares, but never so close to an end that nothing is learned.
-func (b bisection) guess(low, high int, at float64) int {
+// guess returns a number between low and high, of which low measures at: the one
+// at which what is left of the errors of single layers fits the budget of every
+// output, if they add up as squares, but never so close to an end that nothing is
+// learned.
+func (b bisection) guess(low, high int, at SearchStep) int {
 	list := b.s.Ranking
-	middle := low + (high-low)/2
-	rest := squares(list[low:])
-	room := b.Objective.Room(0, at, rest)
-	if rest == 0 || room == 0 {
-		return middle
+	left := squares(list[low:])
+	room := b.room(at, SearchStep{Outputs: make([]float64, len(at.Outputs))}, left)
+	if len(room) == 0 {
+		return low + (high-low)/2
 	}
 	k := low
-	for left := rest; k < high && left > room; k++ {
-		left -= list[k].Error * list[k].Error
+	for k < high && !fits(left, room) {
+		for o, e := range list[k].Errors {
+			left[o] -= e * e
+		}
+		k++
 	}
 	margin := max(1, (high-low)/8)
 	return min(max(k, low+margin), high-margin)
+}
+
+// room is what the limits of the outputs leave beside the errors of a model for
+// those of single layers, squared, whose sums are all, as plain measures them; nil
+// if that is not known.
+func (b bisection) room(plain, at SearchStep, all []float64) []float64 {
+	limit := b.Objective.Limit()
+	if limit == 0 || len(all) == 0 || len(all) != len(plain.Outputs) || len(all) != len(at.Outputs) {
+		return nil
+	}
+	room := make([]float64, len(all))
+	for o, m := range at.Outputs {
+		scale := 1.0
+		if p := plain.Outputs[o]; p > 0 && all[o] > 0 {
+			scale = all[o] / (p * p)
+		}
+		room[o] = max(0, limit*limit-m*m) * scale
+	}
+	return room
+}
+
+// fits reports whether no sum is beyond its room, up to rounding.
+func fits(sums, room []float64) bool {
+	for o := range sums {
+		if sums[o] > room[o]*(1+1e-9) {
+			return false
+		}
+	}
+	return true
 }
 
 // takeBack tries to do without some of the first n candidates, those first that
@@ -109,19 +140,28 @@ func (b bisection) takeBack(ctx context.Context, plain SearchStep, n int) error 
 	if err != nil {
 		return err
 	}
-	excess := squares(b.s.Ranking)
+	all := squares(b.s.Ranking)
 	needed := map[Revert]bool{}
 	share := 1.0
 	for range takeBacks {
+		room := b.room(plain, at, all)
+		if room == nil {
+			return nil
+		}
+		for o := range room {
+			room[o] *= share
+		}
 		var without, group []Candidate
-		room := share * b.Objective.Room(at.Metric, plain.Metric, excess)
 		for _, c := range slices.Backward(kept) {
-			if e := c.Error * c.Error; e <= room && !needed[c.Revert] {
-				room -= e
-				group = append(group, c)
+			mine := squares([]Candidate{c})
+			if needed[c.Revert] || len(mine) != len(room) || !fits(mine, room) {
+				without = append(without, c)
 				continue
 			}
-			without = append(without, c)
+			for o := range room {
+				room[o] -= mine[o]
+			}
+			group = append(group, c)
 		}
 		if len(group) == 0 {
 			return nil
@@ -142,16 +182,22 @@ func (b bisection) takeBack(ctx context.Context, plain SearchStep, n int) error 
 	return nil
 }
 
-// squares adds up the squared errors of single layers.
-func squares(list []Candidate) (sum float64) {
+// squares adds up the squared errors of single layers, by output.
+func squares(list []Candidate) (sums []float64) {
 	seen := map[string]bool{}
 	for _, c := range list {
-		if !seen[c.Scope] && !math.IsInf(c.Error, 0) {
-			sum += c.Error * c.Error
+		if sums == nil {
+			sums = make([]float64, len(c.Errors))
+		}
+		if seen[c.Scope] {
+			continue
 		}
 		seen[c.Scope] = true
+		for o := range min(len(sums), len(c.Errors)) {
+			sums[o] += c.Errors[o] * c.Errors[o]
+		}
 	}
-	return sum
+	return sums
 }
 
 // reverts returns what to do with the candidates, of which later ones replace
@@ -181,7 +227,7 @@ func (b bisection) measure(ctx context.Context, list []Revert) (SearchStep, erro
 	if err != nil {
 		return SearchStep{}, err
 	}
-	step := SearchStep{Reverts: list, Metric: t.Measure, Integer: t.Integer}
+	step := SearchStep{Reverts: list, Metric: t.Measure, Outputs: t.Outputs, Integer: t.Integer}
 	step.Accepted = b.better(step, b.s.Best())
 	b.s.Steps = append(b.s.Steps, step)
 	best := b.s.Best()

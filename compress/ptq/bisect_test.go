@@ -38,12 +38,12 @@ func (y *noisy) searcher(budget float64) *ptq.Searcher {
 					n++
 				}
 			}
-			return ptq.Trial{Measure: math.Sqrt(sum), Integer: float64(n) / float64(len(y.errors))}, nil
+			return ptq.Trial{Measure: math.Sqrt(sum), Outputs: []float64{math.Sqrt(sum)}, Integer: float64(n) / float64(len(y.errors))}, nil
 		},
 		Rank: func(context.Context) ([]ptq.Candidate, error) {
 			var list []ptq.Candidate
 			for i, e := range y.errors {
-				list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: fmt.Sprint(i)}, Error: e})
+				list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: fmt.Sprint(i)}, Error: e, Errors: []float64{e}})
 			}
 			return ptq.Candidates(list, make([]int, len(list)), ptq.ReturnToFloat), nil
 		},
@@ -125,7 +125,7 @@ func TestSearch_Bisect(t *testing.T) {
 			list, err := rank(ctx)
 			i := len(list) - 1 // does nothing, and stands first
 			last := list[i]
-			last.Error = 0.0005
+			last.Errors = []float64{0.0005}
 			return slices.Insert(slices.Delete(list, i, i+1), 0, last), err
 		}
 		z.errors[39] = 1e-6
@@ -138,6 +138,44 @@ func TestSearch_Bisect(t *testing.T) {
 			t.Errorf("got %v, want all of these but 39", scopes(s.Best().Reverts))
 		}
 	})
+	t.Run("an output of its own", func(t *testing.T) {
+		// Ten layers that nothing but a second output sees, all of which fit its budget,
+		// stand before those of the first.
+		z := &noisy{errors: falling(40)}
+		x := z.searcher(budget)
+		try, rank := x.Try, x.Rank
+		x.Try = func(ctx context.Context, list []ptq.Revert) (ptq.Trial, error) {
+			r, err := try(ctx, list)
+			heads := 10
+			for _, l := range list {
+				if l.Scope[0] == 'h' {
+					heads--
+				}
+			}
+			second := 0.006 * math.Sqrt(float64(heads))
+			r.Measure, r.Outputs, r.Integer = max(r.Measure, second), append(r.Outputs, second), (40*r.Integer+float64(heads))/50
+			return r, err
+		}
+		x.Rank = func(ctx context.Context) ([]ptq.Candidate, error) {
+			var list []ptq.Candidate
+			for i := range 10 {
+				list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: fmt.Sprint("h", i)}, Error: 0.006, Errors: []float64{0, 0.006}})
+			}
+			more, err := rank(ctx)
+			for _, c := range more {
+				c.Errors = append(c.Errors, 0)
+				list = append(list, c)
+			}
+			return list, err
+		}
+		s := &ptq.SearchState{}
+		if err := x.Search(t.Context(), s); err != nil || !s.Reached {
+			t.Fatalf("got %v, reached %v", err, s.Reached)
+		}
+		if got := scopes(s.Best().Reverts); slices.ContainsFunc(got, func(s string) bool { return s[0] == 'h' }) || z.tried > 10 {
+			t.Errorf("got %v after %d models, want none of the second output's", got, z.tried)
+		}
+	})
 	t.Run("out of reach", func(t *testing.T) {
 		z := &noisy{errors: falling(10)}
 		x := z.searcher(budget)
@@ -145,6 +183,7 @@ func TestSearch_Bisect(t *testing.T) {
 		x.Try = func(ctx context.Context, list []ptq.Revert) (ptq.Trial, error) {
 			r, err := try(ctx, list)
 			r.Measure = math.Hypot(r.Measure, 0.1)
+			r.Outputs = []float64{r.Measure}
 			return r, err
 		}
 		s := &ptq.SearchState{}

@@ -40,10 +40,11 @@ func (r Revert) Rule() string {
 type Candidate struct {
 	Revert
 	// Error is what quantizing this layer alone does to the outputs, a relative
-	// error, and Output the one it does most to.
-	Error  float64 `json:"error,omitempty"`
-	Output string  `json:"output,omitempty"`
-	MACs   int64   `json:"macs,omitempty"` // multiplications that leave integers
+	// error, and Output the one it does most to. Errors has those of all outputs.
+	Error  float64   `json:"error,omitempty"`
+	Output string    `json:"output,omitempty"`
+	Errors []float64 `json:"errors,omitempty"`
+	MACs   int64     `json:"macs,omitempty"` // multiplications that leave integers
 }
 
 // Objective says what is measured of a model and when it is enough.
@@ -52,10 +53,8 @@ type Objective interface {
 	Within(measure float64) bool
 	// Better reports whether a is better than b.
 	Better(a, b float64) bool
-	// Room is what the budget leaves beside a measure for errors of single layers,
-	// squared, of which a model with the measure plain has excess; 0 if the measure
-	// says nothing about that.
-	Room(measure, plain, excess float64) float64
+	// Limit is the budget of each output in a [Trial], 0 if it has none.
+	Limit() float64
 }
 
 // AccuracyDrop is a budget of accuracy, in its unit: larger is better.
@@ -67,8 +66,8 @@ func (o AccuracyDrop) Within(m float64) bool { return m >= o.Float-o.Budget }
 // Better implements [Objective].
 func (AccuracyDrop) Better(a, b float64) bool { return a > b }
 
-// Room implements [Objective].
-func (AccuracyDrop) Room(_, _, _ float64) float64 { return 0 }
+// Limit implements [Objective].
+func (AccuracyDrop) Limit() float64 { return 0 }
 
 // OutputError is a budget of the relative error of the outputs: smaller is
 // better, and squares of independent errors add up.
@@ -80,17 +79,15 @@ func (o OutputError) Within(m float64) bool { return m <= o.Budget }
 // Better implements [Objective].
 func (OutputError) Better(a, b float64) bool { return a < b }
 
-// Room implements [Objective].
-func (o OutputError) Room(measure, plain, excess float64) float64 {
-	if !(plain > 0) {
-		return 0
-	}
-	return max(0, o.Budget*o.Budget-measure*measure) * excess / (plain * plain)
-}
+// Limit implements [Objective].
+func (o OutputError) Limit() float64 { return o.Budget }
 
 // Trial is what a model measures.
 type Trial struct {
 	Measure float64
+	// Outputs are the errors of the outputs, of which Measure is the largest, for
+	// objectives with a limit.
+	Outputs []float64
 	// Integer is the share of multiplications on integers of at most 8 bits, 0 to 1.
 	Integer float64
 }
@@ -99,7 +96,9 @@ type Trial struct {
 type SearchStep struct {
 	Reverts []Revert `json:"reverts"`
 	Metric  float64  `json:"metric"`
-	Integer float64  `json:"integer_macs,omitempty"` // see [Trial]
+	// Outputs and Integer, see [Trial].
+	Outputs []float64 `json:"outputs,omitempty"`
+	Integer float64   `json:"integer_macs,omitempty"`
 	// Accepted: it was the best so far.
 	Accepted bool `json:"accepted"`
 }
@@ -200,7 +199,7 @@ func (x *Searcher) Search(ctx context.Context, s *SearchState) error {
 		if err != nil {
 			return err
 		}
-		step := SearchStep{Reverts: try, Metric: trial.Measure, Integer: trial.Integer, Accepted: best == nil || x.Objective.Better(trial.Measure, best.Metric)}
+		step := SearchStep{Reverts: try, Metric: trial.Measure, Outputs: trial.Outputs, Integer: trial.Integer, Accepted: best == nil || x.Objective.Better(trial.Measure, best.Metric)}
 		switch {
 		case best == nil:
 		case len(s.Candidates) == 0: // a second try

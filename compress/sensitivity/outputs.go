@@ -207,7 +207,8 @@ type Unit struct {
 	Scope  string // for ignored_scopes
 	Result string
 	Bits   int // the least of what it reads
-	// Worst is the output with the largest median error.
+	Errors []OutputError
+	// Worst is the one with the largest median.
 	Worst OutputError
 	// MACs are the multiplications of one sample that leave integers if the operator
 	// returns to float: its own, and those of the layers whose results it reads.
@@ -261,7 +262,7 @@ func Units(ctx context.Context, ref *Reference, float, quantized *ir.Graph, prog
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", u.Scope, err)
 		}
-		u.Worst = WorstOutput(errs)
+		u.Errors, u.Worst = errs, WorstOutput(errs)
 	}
 	return list, nil
 }
