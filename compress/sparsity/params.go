@@ -22,7 +22,9 @@ type Params struct {
 	Target *float64 `json:"sparsity_target,omitempty"`
 	// TargetEpoch is when polynomial and exponential reach it, default 90.
 	TargetEpoch *int `json:"sparsity_target_epoch,omitempty"`
-	// FreezeEpoch is from when on masks stay as they are, default 100.
+	// FreezeEpoch is from when on masks stay as they are, default 100; for RB a ninth
+	// of the schedule after its end, at least one epoch, and not before the masks have
+	// reached the target.
 	FreezeEpoch *int `json:"sparsity_freeze_epoch,omitempty"`
 	// Power and Concave shape polynomial, see [schedule.Polynomial]; 0.9 and true.
 	Power   *float64 `json:"power,omitempty"`
@@ -49,6 +51,7 @@ type Plan struct {
 	Final         float64   `json:"target"`
 	Epochs        int       `json:"target_epoch"`
 	Freeze        int       `json:"freeze_epoch"`
+	FreezeReached bool      `json:"freeze_reached,omitempty"` // not before the target is reached, and not at a level set by hand
 	Power         float64   `json:"power,omitempty"`
 	Slow          bool      `json:"slow,omitempty"`
 	PerStep       bool      `json:"per_step,omitempty"`
@@ -163,7 +166,7 @@ func (l *leveler) epoch(reached float64) bool {
 	if l.Frozen {
 		return false
 	}
-	l.Frozen = l.Clock.Epoch() >= l.plan.Freeze
+	l.Frozen = l.Clock.Epoch() >= l.plan.Freeze && (!l.plan.FreezeReached || !l.Manual && reached >= l.plan.Final-reachedTolerance)
 	switch {
 	case l.Manual, l.plan.PerStep:
 	case l.adaptive != nil:

@@ -54,7 +54,25 @@ const (
 	rbP     = 0.05    // of the loss, see op.RBLoss
 )
 
-func (o RBOptions) plan() Plan { return o.Params.plan("exponential", o.Init, 0.5) }
+// plan freezes masks when training has had time at the target, unless told when:
+// drawn masks cost the weights several points of accuracy, which they regain in an
+// epoch of fixed ones. The original waits until epoch 100, which with its schedule
+// of 90 epochs is the same.
+func (o RBOptions) plan() Plan {
+	l := o.Params.plan("exponential", o.Init, 0.5)
+	if o.Params.FreezeEpoch != nil || l.Kind == "adaptive" {
+		return l
+	}
+	end := l.Epochs
+	if l.Kind == "multistep" {
+		end = 0
+		if n := len(l.Steps); n > 0 {
+			end = l.Steps[n-1]
+		}
+	}
+	l.Freeze, l.FreezeReached = end+max(1, end/9), true
+	return l
+}
 
 // Validate reports all problems.
 func (o RBOptions) Validate() error {
@@ -344,15 +362,15 @@ func (c *RBController) Report() []LayerReport {
 	return list
 }
 
-// rbTolerance is how far below the target the reached level may stay for the
+// reachedTolerance is how far below the target the reached level may stay for the
 // model to count as fully compressed.
-const rbTolerance = 0.01
+const reachedTolerance = 0.01
 
 // Stage implements [compress.Controller]. What counts is the level that the
 // masks have reached, not the one that the loss asks for.
 func (c *RBController) Stage() compress.Stage {
 	reached := c.Reached()
-	if reached >= c.plan.Final-rbTolerance {
+	if reached >= c.plan.Final-reachedTolerance {
 		reached = c.plan.Final
 	}
 	return stage(min(c.leveler.Level, reached), c.plan.Final)
