@@ -1,7 +1,6 @@
 package job
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +66,41 @@ func (g *errorGoal) measure(ctx context.Context, s *state, f *searchFile) (t ptq
 	return t, nil
 }
 
+// byGain orders operators by the square of the error that each causes alone, for a
+// multiplication that leaves integers and has not left them with an operator
+// before it in the order.
+func byGain(units []sensitivity.Unit) (order []sensitivity.Unit) {
+	total := int64(1)
+	for _, u := range units {
+		total += u.MACs
+	}
+	left := map[string]bool{}
+	gain := func(u sensitivity.Unit) float64 {
+		macs := 1e-4 * float64(total) // what costs nothing still changes how others are fed
+		for _, l := range u.Layers {
+			if !left[l.Result] {
+				macs += float64(l.MACs)
+			}
+		}
+		return float64(u.Worst.Median) * float64(u.Worst.Median) / macs
+	}
+	units = slices.Clone(units)
+	for len(units) > 0 {
+		best := 0
+		for i := range units {
+			if gain(units[i]) > gain(units[best]) {
+				best = i
+			}
+		}
+		for _, l := range units[best].Layers {
+			left[l.Result] = true
+		}
+		order = append(order, units[best])
+		units = slices.Delete(units, best, best+1)
+	}
+	return order
+}
+
 // medians are the errors as numbers that a file may have.
 func medians(list []sensitivity.OutputError) (out []float64) {
 	for _, e := range list {
@@ -81,8 +115,7 @@ func (g *errorGoal) integer(s *state) float64 {
 	return float64(n) / float64(max(1, all))
 }
 
-// rank orders operators by what they save for what they cost: the square of the
-// error that each causes alone, for a multiplication that leaves integers.
+// rank orders operators by what they save for what they cost.
 func (g *errorGoal) rank(ctx context.Context, plain *state) (list []ptq.Candidate, bits []int, err error) {
 	probe := orDefault(g.o.Control.Probe, defaultErrorProbe)
 	cal := nncf.Calibration(ctx, g.o.Data)
@@ -98,15 +131,7 @@ func (g *errorGoal) rank(ctx context.Context, plain *state) (list []ptq.Candidat
 	if err != nil {
 		return nil, nil, err
 	}
-	total := int64(1)
-	for _, u := range units {
-		total += u.MACs
-	}
-	gain := func(u sensitivity.Unit) float64 { // what costs nothing still changes how others are fed
-		return float64(u.Worst.Median) * float64(u.Worst.Median) / (float64(u.MACs) + 1e-4*float64(total))
-	}
-	slices.SortStableFunc(units, func(a, b sensitivity.Unit) int { return cmp.Compare(gain(b), gain(a)) })
-	for _, u := range units {
+	for _, u := range byGain(units) {
 		e := medians(u.Errors)
 		list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: u.Scope}, Error: slices.Max(e), Output: u.Worst.Output, Errors: e, MACs: u.MACs})
 		bits = append(bits, u.Bits)

@@ -210,9 +210,25 @@ type Unit struct {
 	Errors []OutputError
 	// Worst is the one with the largest median.
 	Worst OutputError
-	// MACs are the multiplications of one sample that leave integers if the operator
-	// returns to float: its own, and those of the layers whose results it reads.
-	MACs int64
+	// Layers are those that leave integers if the operator returns to float: itself,
+	// if it is one, and those whose results it reads; MACs are their multiplications
+	// of one sample.
+	Layers []LayerMACs
+	MACs   int64
+}
+
+// LayerMACs are the multiplications of the layer with a result.
+type LayerMACs struct {
+	Result string
+	MACs   int64
+}
+
+func (u *Unit) take(n *ir.Node, macs map[string]int64) {
+	l := LayerMACs{n.Out[0].Name, macs[n.Out[0].Name]}
+	if l.MACs > 0 && !slices.Contains(u.Layers, l) {
+		u.Layers = append(u.Layers, l)
+		u.MACs += l.MACs
+	}
 }
 
 // Units measures, one after another, every operator with quantized inputs,
@@ -229,7 +245,10 @@ func Units(ctx context.Context, ref *Reference, float, quantized *ir.Graph, prog
 		if w == nil || w.Def == nil || w.Def.Op.Kind() != n.Op.Kind() || moves(w.Def) {
 			continue
 		}
-		u := Unit{Scope: n.Label(), Result: n.Out[0].Name, MACs: macs[n.Out[0].Name]}
+		u := Unit{Scope: n.Label(), Result: n.Out[0].Name}
+		if isProduct(n) {
+			u.take(n, macs)
+		}
 		for _, in := range w.Def.In {
 			if in == nil {
 				continue
@@ -242,7 +261,7 @@ func Units(ctx context.Context, ref *Reference, float, quantized *ir.Graph, prog
 				u.Bits = b
 			}
 			if l := layerBefore(q.In[0]); l != nil {
-				u.MACs += macs[l.Out[0].Name]
+				u.take(l, macs)
 			}
 		}
 		if u.Bits > 0 {
