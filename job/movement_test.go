@@ -81,6 +81,7 @@ func encoderFile(t *testing.T) string {
 // not in the file; or single weights. It stays about as accurate as with as many
 // zeros by magnitude, and close to dense.
 func TestTrain_MovementOfTrainedEncoder(t *testing.T) {
+	t.Parallel()
 	text := func(model string, epochs int, rate float64, sections ...string) string {
 		return edit(t, with(sections...), `"resnet8_cifar"`, strconv.Quote(model), `"model_params": {"width": 4, "size": 8, "channels": 1},`, "",
 			`"epochs": 2`, fmt.Sprintf(`"epochs": %d`, epochs), `{"type": "SGD", "base_lr": 0.05, "optimizer_params": {"momentum": 0.9}`, fmt.Sprintf(`{"type": "AdamW", "base_lr": %g`, rate))
