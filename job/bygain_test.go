@@ -12,7 +12,7 @@ import (
 func TestByGain(t *testing.T) {
 	unit := func(scope string, e sensitivity.Ratio, layers ...sensitivity.LayerMACs) sensitivity.Unit {
 		u := sensitivity.Unit{Scope: scope, Layers: layers}
-		u.Worst.Median = e
+		u.Worst.Bound = e
 		for _, l := range layers {
 			u.MACs += l.MACs
 		}

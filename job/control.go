@@ -32,8 +32,9 @@ import (
 type AccuracyControl struct {
 	MaxDrop float64 // in points of top-1
 	// MaxError, unless 0, is the budget instead: the relative error ‖y−x‖₂/‖x‖₂ of an
-	// output y against the float model's x, the median over the samples of
-	// [QuantizeOptions].Held, of the output for which it is largest.
+	// output y against the float model's x, the median over images, of the output for
+	// which it is largest. The samples of [QuantizeOptions].Held keep it with a
+	// confidence of 95 %: a median that just fits would fail on every other set.
 	MaxError float64
 	// Return is where layers go: [ptq.ReturnToFloat], the default, or
 	// [ptq.ReturnTo16].

@@ -60,7 +60,7 @@ func (g *errorGoal) measure(ctx context.Context, s *state, f *searchFile) (t ptq
 	}
 	worst := sensitivity.WorstOutput(g.last)
 	t.Integer = g.integer(s)
-	t.Outputs = medians(g.last)
+	t.Outputs = bounds(g.last)
 	t.Measure = slices.Max(t.Outputs)
 	g.o.note("output %s is off by %.2f %%, %.0f %% of the multiplications on integers", worst.Output, 100*t.Measure, 100*t.Integer)
 	return t, nil
@@ -82,7 +82,7 @@ func byGain(units []sensitivity.Unit) (order []sensitivity.Unit) {
 				macs += float64(l.MACs)
 			}
 		}
-		return float64(u.Worst.Median) * float64(u.Worst.Median) / macs
+		return float64(u.Worst.Bound) * float64(u.Worst.Bound) / macs
 	}
 	units = slices.Clone(units)
 	for len(units) > 0 {
@@ -101,10 +101,10 @@ func byGain(units []sensitivity.Unit) (order []sensitivity.Unit) {
 	return order
 }
 
-// medians are the errors as numbers that a file may have.
-func medians(list []sensitivity.OutputError) (out []float64) {
+// bounds are the errors as numbers that a file may have.
+func bounds(list []sensitivity.OutputError) (out []float64) {
 	for _, e := range list {
-		out = append(out, min(float64(e.Median), math.MaxFloat32))
+		out = append(out, min(float64(e.Bound), math.MaxFloat32))
 	}
 	return out
 }
@@ -132,7 +132,7 @@ func (g *errorGoal) rank(ctx context.Context, plain *state) (list []ptq.Candidat
 		return nil, nil, err
 	}
 	for _, u := range byGain(units) {
-		e := medians(u.Errors)
+		e := bounds(u.Errors)
 		list = append(list, ptq.Candidate{Revert: ptq.Revert{Scope: u.Scope}, Error: slices.Max(e), Output: u.Worst.Output, Errors: e, MACs: u.MACs})
 		bits = append(bits, u.Bits)
 	}
@@ -167,9 +167,9 @@ func (o QuantizeOptions) measureFile(ctx context.Context, m *nncf.Model, r *Sear
 	if r.Outputs.After, err = g.ref.Errors(ctx, file); err != nil {
 		return err
 	}
-	if worst := sensitivity.WorstOutput(r.Outputs.After); r.Reached && float64(worst.Median) > *r.MaxError {
+	if worst := sensitivity.WorstOutput(r.Outputs.After); r.Reached && float64(worst.Bound) > *r.MaxError {
 		r.Reached = false
-		o.note("the file is off by %.3g %% at output %s, more than the simulated model: float32 rounding, see the report", 100*float64(worst.Median), worst.Output)
+		o.note("the file is off by %.3g %% at output %s, more than the simulated model: float32 rounding, see the report", 100*float64(worst.Bound), worst.Output)
 	}
 	return nil
 }
@@ -184,9 +184,9 @@ func (s *SearchReport) writeRows(row func(format string, args ...any), reached s
 		row("budget of %g %% output error\t%s, %d models tried", 100**s.MaxError, reached, len(s.Steps))
 		row("multiplications on integers\t%.1f %% (%.1f %% with nothing given back)", 100*s.Integer.After, 100*s.Integer.Before)
 		row("")
-		row("relative error of %d samples\tmedian\tSQNR\tworst\tmedian before", s.Outputs.Samples)
+		row("relative error of %d samples\tmedian\tat most\tSQNR\tworst\tmedian before", s.Outputs.Samples)
 		for i, e := range s.Outputs.After {
-			row("output %s\t%.3g %%\t%s dB\t%.3g %% (sample %d)\t%.3g %%", e.Output, 100*e.Median, e.SQNR.Text(), 100*e.Worst, e.WorstSample, 100*s.Outputs.Before[i].Median)
+			row("output %s\t%.3g %%\t%.3g %%\t%s dB\t%.3g %% (sample %d)\t%.3g %%", e.Output, 100*e.Median, 100*e.Bound, e.SQNR.Text(), 100*e.Worst, e.WorstSample, 100*s.Outputs.Before[i].Median)
 		}
 		row("")
 	}

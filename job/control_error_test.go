@@ -78,7 +78,7 @@ func TestQuantize_OutputError(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := whole.Search
-	if !s.Reached || len(s.Reverts) == 0 || s.Outputs.Before[0].Median <= 0.004 || s.Outputs.After[0].Median > 0.004 {
+	if !s.Reached || len(s.Reverts) == 0 || s.Outputs.Before[0].Median <= 0.004 || s.Outputs.After[0].Bound > 0.004 || s.Outputs.After[0].Median > s.Outputs.After[0].Bound {
 		t.Fatalf("got %+v, errors %+v; want the budget reached by giving layers back", s, s.Outputs)
 	}
 	if got, want := float64(s.Outputs.After[0].Median), medianError(t, model, whole.Output, o("", "").Held); math.Abs(got-want) > 1e-5 {

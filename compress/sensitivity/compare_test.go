@@ -72,6 +72,9 @@ func TestCompare_BySample(t *testing.T) {
 	if z.BySample.Samples != 3 || z.WorstSample != 0 || math.Abs(float64(z.Worst)-0.25) > 1e-6 || math.Abs(float64(z.Median)-1/math.Sqrt(17)) > 1e-6 {
 		t.Errorf("got %+v, want a median of 0.2425, and 0.25 at sample 0", z.BySample)
 	}
+	if z.Bound != z.Worst {
+		t.Errorf("got a bound of %g for 3 samples, want the worst", z.Bound)
+	}
 	ref, err := nncf.NewReference(t.Context(), scaled(t, 1), data, 1)
 	if err != nil {
 		t.Fatal(err)

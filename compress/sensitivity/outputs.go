@@ -33,7 +33,11 @@ func (v *Ratio) UnmarshalJSON(b []byte) error {
 // squares of all samples are added up.
 type BySample struct {
 	Median Ratio `json:"median_error"`
-	Worst  Ratio `json:"worst_error"`
+	// Bound is what the median over all images that the samples are drawn from does
+	// not exceed, with a confidence of 95 %: that order statistic of the samples; of
+	// fewer than 5 the worst.
+	Bound Ratio `json:"median_bound"`
+	Worst Ratio `json:"worst_error"`
 	// WorstSample counts from 0 in the order in which samples were run.
 	WorstSample int `json:"worst_sample"`
 	Samples     int `json:"error_samples"` // 0: values have no axis of samples, and were counted by batch
@@ -96,7 +100,25 @@ func (s *samples) summary() (b BySample) {
 	if len(sorted)%2 == 0 {
 		b.Median = Ratio((sorted[k-1] + sorted[k]) / 2)
 	}
+	b.Bound = Ratio(sorted[boundRank(len(sorted))-1])
 	return b
+}
+
+// boundRank returns the smallest k for which the median of a distribution exceeds
+// the k-th smallest of n samples with a probability of at most 5 %: at least k of
+// them then lie below the median, each with probability ½.
+func boundRank(n int) int {
+	below := 0.0 // probability of fewer than k
+	for k := 1; k < n; k++ {
+		a, _ := math.Lgamma(float64(n + 1))
+		b, _ := math.Lgamma(float64(k))
+		c, _ := math.Lgamma(float64(n - k + 2))
+		below += math.Exp(a - b - c - float64(n)*math.Ln2) // exactly k-1
+		if below >= 0.95 {
+			return k
+		}
+	}
+	return n
 }
 
 // Reference is what the outputs of a float model are on samples, which other
@@ -188,13 +210,13 @@ func (ref *Reference) Errors(ctx context.Context, g *ir.Graph) ([]OutputError, e
 	return list, nil
 }
 
-// WorstOutput returns the output with the largest median error.
+// WorstOutput returns the output with the largest error, see [BySample].Bound.
 func WorstOutput(list []OutputError) OutputError {
 	return slices.MaxFunc(list, func(a, b OutputError) int {
 		switch {
-		case a.Median < b.Median:
+		case a.Bound < b.Bound:
 			return -1
-		case a.Median > b.Median:
+		case a.Bound > b.Bound:
 			return 1
 		}
 		return 0
@@ -208,7 +230,7 @@ type Unit struct {
 	Result string
 	Bits   int // the least of what it reads
 	Errors []OutputError
-	// Worst is the one with the largest median.
+	// Worst is the one with the largest error.
 	Worst OutputError
 	// Layers are those that leave integers if the operator returns to float: itself,
 	// if it is one, and those whose results it reads; MACs are their multiplications

@@ -25,7 +25,7 @@ type quantizeCmd struct {
 	LearnedRounding *bool    `help:"Round every weight up or down by the error of its layer's result." negatable:"" group:"accuracy"`
 
 	MaxDrop  *float64 `help:"Return layers to more bits or to float, the most sensitive first, until top-1 is at most so many points below float's. What was tried is kept in NAME.search.json, from which the same command goes on." placeholder:"POINTS" group:"accuracy"`
-	MaxError *float64 `help:"Return layers until the relative error of every output against the float model is at most this, such as 0.02, in the median sample. Needs no labels; accuracies are not measured." placeholder:"RATIO" group:"accuracy"`
+	MaxError *float64 `help:"Return layers until the relative error of every output against the float model is at most this, such as 0.02, in the median image, with 95 % confidence by the held-out samples. Needs no labels; accuracies are not measured." placeholder:"RATIO" group:"accuracy"`
 	HeldOut  *int     `help:"Samples of the test part that --max-error measures on; default 100." placeholder:"N" group:"accuracy"`
 	ReturnTo string   `help:"Where --max-drop and --max-error return layers to: float (default); or 16bit, activations of 16 bits with weights as they are (opset 21), and float where that is not enough." enum:",float,16bit" default:"" placeholder:"WHERE" group:"accuracy"`
 	MaxSteps *int     `help:"Models that --max-drop and --max-error try at most; 0 means as many as it takes, as by default." placeholder:"N" group:"accuracy"`
