@@ -11,6 +11,8 @@ var neuralDefs = []Def{
 	{Op: MatMul{}, Decode: decodeWith(MatMul{})},
 	{Op: Einsum{}, Since: 12, Decode: decodeEinsum, Encode: encodeEinsum},
 
+	{Op: Attention{}, Since: 23, Decode: decodeAttention, Encode: encodeAttention},
+
 	{Op: LSTM{}, Decode: decodeLSTM, Encode: encodeLSTM},
 	{Op: LSTMGrad{}, Domain: Internal},
 	{Op: GRU{}, Decode: decodeGRU, Encode: encodeGRU},

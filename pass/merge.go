@@ -11,7 +11,6 @@ import (
 
 // mergeRules make one node of chains that only move values.
 var mergeRules = []rewrite.Rule{
-	{Name: "time-first", Doc: "a recurrent cell with the batch first is one with the time first between Transposes, which runtimes run", Match: timeFirst},
 	{Name: "merge-transpose", Doc: "a Transpose of a Transpose is one Transpose", Match: mergeTranspose},
 	{Name: "merge-reshape", Doc: "a Reshape of a Reshape, Flatten, Squeeze or Unsqueeze is one Reshape", Match: mergeReshape},
 	{Name: "merge-slice", Doc: "a Slice of a Slice along other axes is one Slice", Match: mergeSlice},

@@ -154,6 +154,7 @@ func matrixCases(n int) []testCase {
 		node(op.QLinearMatMul{}, ints(tensor.Uint8, 0, 255, n, 4), scalar[float32](0.1), scalar(uint8(3)), ints(tensor.Uint8, 0, 255, 4, 3),
 			scalar[float32](0.1), scalar(uint8(128)), scalar[float32](0.5), scalar(uint8(100))),
 		node(op.Einsum{Equation: "bij,bjk->bik"}, x(n, 3, 4), x(n, 4, 2)),
+		node(op.Attention{QHeads: 4, KVHeads: 2, Causal: true}, x(n, 3, 8), x(n, 5, 4), x(n, 5, 6), x(3, 4)),
 	}
 }
 
