@@ -109,3 +109,49 @@ func TestRB_PrunedChannels(t *testing.T) {
 		}
 	}
 }
+
+// Scores of filters that come back begin as all scores do; the others go on from
+// where they are.
+func TestRB_FiltersComeBack(t *testing.T) {
+	g := resnetOf16(t)
+	_, c, err := compress.SetupAll(g, []compress.Algorithm{
+		sparsity.NewRB(sparsity.RBOptions{}),
+		pruning.New(pruning.Options{Params: pruning.Params{Multiple: 1, KeepWeights: true}}),
+	}, &rewrite.Trace{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pruner := compress.LeveledOf(c)[0]
+	count := func() (removed, first, moved int) {
+		for v := range g.Parameters() {
+			if !strings.HasSuffix(v.Name, "/score") {
+				continue
+			}
+			for i, s := range v.Data.F32() {
+				switch {
+				case math.IsInf(float64(s), -1):
+					removed++
+				case s == -1:
+					moved++
+				default:
+					first++
+					v.Data.F32()[i] = -1 // training has moved it
+				}
+			}
+		}
+		return removed, first, moved
+	}
+	if err := pruner.SetLevel(0.5); err != nil {
+		t.Fatal(err)
+	}
+	c.EpochStep()
+	many, _, _ := count()
+	if err := pruner.SetLevel(0.25); err != nil {
+		t.Fatal(err)
+	}
+	c.EpochStep()
+	few, first, moved := count()
+	if !(few < many) || few == 0 || first < many-few || moved == 0 {
+		t.Errorf("got %d scores of removed weights after %d, %d new ones and %d as before", few, many, first, moved)
+	}
+}
