@@ -3,8 +3,12 @@ package cli
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-nncf/nncf/compress"
 )
 
 // panicking is a stream that breaks whatever writes to it.
@@ -27,6 +31,19 @@ func TestRun_Panic(t *testing.T) {
 		if got := strings.Contains(errs.String(), "goroutine"); got != c.stack {
 			t.Errorf("%v: got a stack %v, want %v", c.args, got, c.stack)
 		}
+	}
+}
+
+// TestProgress_Initialising: a long initialisation tells step, what it knows and
+// the time left, where there is no terminal a line at its end.
+func TestProgress_Initialising(t *testing.T) {
+	var out strings.Builder
+	p := newProgress(&out)
+	for i := 1; i <= 3; i++ {
+		p.initialising(compress.InitProgress{Phase: "ranking", Step: i, Steps: 3, Status: fmt.Sprintf("best %d %%", 9-i), Remaining: time.Duration(3-i) * time.Second})
+	}
+	if got, want := out.String(), "ranking     3/3  best 6 %, 0s left\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
