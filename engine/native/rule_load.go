@@ -42,6 +42,11 @@ func (c *compiler) loadLink(p *step, l *link) error {
 	}
 	cone, leaves, reason := c.loadable(p, l, readers, could)
 	if reason != "" {
+		if kept := c.operandsKept(p, l, readers, could); kept != nil {
+			cone, leaves, reason = []*link{l}, kept, ""
+		}
+	}
+	if reason != "" {
 		for _, s := range readers {
 			if could(s) {
 				s.note("load", false, "%s of %s is read from memory: %s", l.name, l.node.Name, reason)
@@ -50,6 +55,10 @@ func (c *compiler) loadLink(p *step, l *link) error {
 		return nil
 	}
 	for _, s := range readers {
+		if !could(s) {
+			s.repeatCone(c, cone, z, leaves)
+			continue
+		}
 		s.input.links = cone
 		if err := s.input.prepare(); err != nil {
 			return err
@@ -69,6 +78,33 @@ func (c *compiler) loadLink(p *step, l *link) error {
 		s.fused = append(s.fused, s.kernel)
 	}
 	return nil
+}
+
+// operandsKept returns the operands of l if they stay in memory anyway for as
+// long as its result would, and all readers may compute that themselves, chains
+// among them; nil if it is not so. A quantized activation need then not be kept
+// beside the activation, which the quantizer's gradient asks for.
+func (c *compiler) operandsKept(p *step, l *link, readers []*step, could func(*step) bool) []*slot {
+	z := l.out
+	if !l.cheap && !l.light || len(l.also) > 0 || l.sums != nil || slices.ContainsFunc(c.outputs, func(o *slot) bool { return o.buf == z.buf }) {
+		return nil
+	}
+	from, last := slices.Index(c.steps, p), 0
+	for _, s := range readers {
+		at := slices.Index(c.steps, s)
+		last = max(last, at)
+		conv := could(s) && c.mayLoad(s) && s.input.repeats <= mostRepeats &&
+			!slices.ContainsFunc(s.reads, func(r *slot) bool { return r != z && r.buf == z.buf })
+		if at < from || !conv && (s.chain == nil || !s.chain.readsOnly(z)) {
+			return nil
+		}
+	}
+	for _, x := range l.in {
+		if x.buf == nil || x.dtype != z.dtype || x.order != z.order || c.lastRead(x.buf) < last {
+			return nil
+		}
+	}
+	return slices.Clone(l.in)
 }
 
 // loadable returns the links that lead to l and what they read from memory, or
