@@ -121,6 +121,7 @@ type compiler struct {
 	first    []*step // run before steps
 	steps    []*step
 	periods  []*temp          // by value ID: see periodic
+	winners  map[int]*slot    // by the ID of a max pool's gradient: see lowerMaxPool
 	done     map[int]*ir.Node // nodes that another one does too, by ID
 	inputs   []*slot
 	outputs  []*slot
@@ -147,6 +148,7 @@ func newCompiler(g *ir.Graph, workers int) *compiler {
 		periods:  make([]*temp, g.NumValues()),
 		byBuffer: map[*plan.Buffer][]*slot{},
 		done:     map[int]*ir.Node{},
+		winners:  map[int]*slot{},
 	}
 }
 

@@ -9,6 +9,7 @@ import "github.com/go-nncf/nncf/internal/kernel/conv"
 type loaded struct {
 	slot    *slot
 	repeats int          // how often a task reads what another one read too
+	work    int          // multiplications for each element that a task reads; 0: few
 	prepare func() error // replans the step for loading
 	links   []*link      // what computes the input, in place; nil: it is read
 }

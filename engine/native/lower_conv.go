@@ -66,6 +66,7 @@ func lowerConv(c *compiler, n *ir.Node) error {
 	if r := p.ForwardRegion(0); sz.ForwardTasks > 0 && r.C1 > r.C0 {
 		input.repeats = g.OC / (r.C1 - r.C0)
 	}
+	input.work = g.MACs() / max(1, xs.Numel()*input.repeats)
 	packed, scratch := c.temp(sz.PackedForward), c.workspace(sz.ForwardScratch*c.workers)
 	c.emitPackBlocks(n, &packing{
 		src:   w,
@@ -223,6 +224,7 @@ func lowerConvGradWeight(c *compiler, n *ir.Node) error {
 	sz := p.Sizes()
 	x, dy := c.in(xv, channelsLast), c.in(dyv, channelsLast)
 	input := &loaded{slot: x, repeats: sz.BackwardWeightsTasks / max(1, sz.Slots)}
+	input.work = g.MACs() / max(1, xs.Numel()*input.repeats)
 	partials, scratch := c.temp(sz.Partials), c.workspace(sz.BackwardWeightsScratch*c.workers)
 	images := &imagewise{
 		images: g.N,

@@ -57,10 +57,40 @@ func lowerMaxPool(c *compiler, n *ir.Node) error {
 	}
 	x, y := c.in(n.In[0], channelsLast), c.out(n.Out[0], channelsLast)
 	xn, yn := xs[1:].Numel(), ys[1:].Numel()
-	c.emitPool(n, "maximum", []*slot{x}, y, func(t int, src [][]float32, dst []float32) {
-		pooling.Max(image(dst, t, yn), nil, image(src[0], t, xn), w, 0, w.OH)
-	})
+	grads := c.maxPoolGrads(n, w)
+	if len(grads) == 0 || w.KH*w.KW > 256 {
+		c.emitPool(n, "maximum", []*slot{x}, y, func(t int, src [][]float32, dst []float32) {
+			pooling.Max(image(dst, t, yn), nil, image(src[0], t, xn), w, 0, w.OH)
+		})
+		return nil
+	}
+	// A byte for each result says where its maximum was: the gradient need not
+	// look for it again, and the input need not be kept.
+	winners := c.span(n.Out[0], ys, tensor.Uint8, channelsLast)
+	for _, g := range grads {
+		c.winners[g.ID] = winners
+	}
+	each := imagewiseTasks(xs[0])
+	c.emit(n, "maximum", []*slot{x}, []*slot{y, winners}, func() func() error {
+		xd, yd, at := x.f32(), y.f32(), tensor.Data[uint8](winners.data)
+		each.do = func(t, _ int) { pooling.Max(image(yd, t, yn), at[t*yn:][:yn], image(xd, t, xn), w, 0, w.OH) }
+		return runTasks(c.pool, xs[0], each.do)
+	}).images = each
 	return nil
+}
+
+// maxPoolGrads returns the nodes that scatter the gradient of the pool n.
+func (c *compiler) maxPoolGrads(n *ir.Node, w pooling.Window) (grads []*ir.Node) {
+	for _, u := range n.In[0].Uses() {
+		g, ok := u.Node.Op.(op.MaxPoolGrad)
+		if !ok || u.Port != 0 || !isFloat(u.Node.In...) {
+			continue
+		}
+		if v, ok := poolWindow(g.Pool, n.In[0].Type.MustShape(), u.Node.In[1].Type.MustShape(), false); ok && v == w {
+			grads = append(grads, u.Node)
+		}
+	}
+	return grads
 }
 
 func lowerMaxPoolGrad(c *compiler, n *ir.Node) error {
@@ -69,8 +99,20 @@ func lowerMaxPoolGrad(c *compiler, n *ir.Node) error {
 	if !ok || !isFloat(n.In...) {
 		return lowerReference(c, n)
 	}
-	x, dy, dx := c.in(n.In[0], channelsLast), c.in(n.In[1], channelsLast), c.out(n.Out[0], channelsLast)
 	xn, yn := xs[1:].Numel(), ys[1:].Numel()
+	if winners := c.winners[n.ID]; winners != nil {
+		dy, dx := c.in(n.In[1], channelsLast), c.out(n.Out[0], channelsLast)
+		each := imagewiseTasks(xs[0])
+		c.emit(n, "maximum gradient", []*slot{winners, dy}, []*slot{dx}, func() func() error {
+			at, dyd, dxd := tensor.Data[uint8](winners.data), dy.f32(), dx.f32()
+			each.do = func(t, _ int) {
+				pooling.MaxGrad(image(dxd, t, xn), image(dyd, t, yn), at[t*yn:][:yn], w, 0, w.H)
+			}
+			return runTasks(c.pool, xs[0], each.do)
+		}).images = each
+		return nil
+	}
+	x, dy, dx := c.in(n.In[0], channelsLast), c.in(n.In[1], channelsLast), c.out(n.Out[0], channelsLast)
 	c.emitPool(n, "maximum gradient", []*slot{x, dy}, dx, func(t int, src [][]float32, dst []float32) {
 		pooling.MaxGradRecompute(image(dst, t, xn), image(src[1], t, yn), image(src[0], t, xn), w)
 	})

@@ -5,8 +5,16 @@ import (
 	"slices"
 )
 
-// mostRepeats bounds how often the same elements may be computed in one step.
-const mostRepeats = 2
+const (
+	// mostRepeats bounds how often the same elements may be computed in one step.
+	mostRepeats = 2
+	// repeatWork multiplications for each element make up for any number of
+	// repeats: normalizing, rectifying and quantizing takes some ten operations.
+	repeatWork = 128
+)
+
+// tooOften reports whether the step would compute its input more often than pays.
+func (l *loaded) tooOften() bool { return l.repeats > mostRepeats && l.work < repeatWork }
 
 // onLoad finds results of chains that only convolutions read, and lets those
 // compute them.
@@ -93,7 +101,7 @@ func (c *compiler) operandsKept(p *step, l *link, readers []*step, could func(*s
 	for _, s := range readers {
 		at := slices.Index(c.steps, s)
 		last = max(last, at)
-		conv := could(s) && c.mayLoad(s) && s.input.repeats <= mostRepeats &&
+		conv := could(s) && c.mayLoad(s) && !s.input.tooOften() &&
 			!slices.ContainsFunc(s.reads, func(r *slot) bool { return r != z && r.buf == z.buf })
 		if at < from || !conv && (s.chain == nil || !s.chain.readsOnly(z)) {
 			return nil
@@ -136,7 +144,7 @@ func (c *compiler) loadable(p *step, l *link, readers []*step, could func(*step)
 			return nil, nil, fmt.Sprintf("%s reads it too", s.title())
 		case !c.mayLoad(s):
 			return nil, nil, s.title() + " would add up in another order than the plan without a memory limit"
-		case s.input.repeats > mostRepeats:
+		case s.input.tooOften():
 			return nil, nil, fmt.Sprintf("%s would compute it %d times", s.title(), s.input.repeats)
 		case slices.ContainsFunc(s.reads, func(r *slot) bool { return r != z && r.buf == z.buf }):
 			return nil, nil, "its memory is read as another value too"
