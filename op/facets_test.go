@@ -96,7 +96,7 @@ func TestFacets(t *testing.T) {
 // they need neither a gradient nor a reason.
 var notFloat = []string{
 	"And", "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "ConvInteger", "Equal", "Greater",
-	"GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "NonZero", "Not", "Or",
+	"GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "MatMulInteger", "NonMaxSuppression", "NonZero", "Not", "Or",
 	"QLinearConv", "QLinearMatMul", "QuantizeLinear", "Shape", "Size", "Xor",
 }
 

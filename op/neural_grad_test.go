@@ -89,6 +89,8 @@ func neuralCases() []gradcheck.Case {
 		{Name: "LRN", Op: op.LRN{Alpha: .1, Beta: .75, Bias: 1, Size: 4}, In: ts{rnd(1, 2, 6, 3)}},
 		{Name: "Dropout", Op: op.Dropout{Seed: 3}, In: ts{rnd(1, 4, 5), tensor.Scalar[float32](.3), tensor.Scalar(true), tensor.Scalar[int64](7)}, Outputs: 2, Wrt: []int{0}},
 		{Name: "Dropout/inference", Op: op.Dropout{}, In: ts{rnd(1, 4, 5)}},
+		{Name: "RotaryEmbedding", Op: op.RotaryEmbedding{Interleaved: true, Dim: 4}, In: ts{rnd(1, 2, 3, 2, 6), rnd(2, 5, 2), rnd(3, 5, 2), tensor.From([]int64{0, 4, 2, 1}, 2, 2)}, Wrt: []int{0}},
+		{Name: "RotaryEmbedding/3 axes", Op: op.RotaryEmbedding{Heads: 3}, In: ts{rnd(1, 2, 3, 12), rnd(2, 2, 3, 2), rnd(3, 2, 3, 2)}, Wrt: []int{0}},
 		{Name: "Einsum", Op: op.Einsum{Equation: "bij,bjk,k->bi"}, In: ts{rnd(1, 2, 3, 4), rnd(2, 2, 4, 5), rnd(3, 5)}},
 	}
 }

@@ -12,6 +12,8 @@ var neuralDefs = []Def{
 	{Op: Einsum{}, Since: 12, Decode: decodeEinsum, Encode: encodeEinsum},
 
 	{Op: Attention{}, Since: 23, Decode: decodeAttention, Encode: encodeAttention},
+	{Op: RotaryEmbedding{}, Since: 23, Decode: decodeRotaryEmbedding, Encode: encodeRotaryEmbedding},
+	{Op: NonMaxSuppression{}, Since: 10, Decode: decodeNonMaxSuppression, Encode: encodeNonMaxSuppression},
 
 	{Op: LSTM{}, Decode: decodeLSTM, Encode: encodeLSTM},
 	{Op: LSTMGrad{}, Domain: Internal},

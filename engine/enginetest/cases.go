@@ -10,8 +10,9 @@ import (
 func Skips() map[string]string {
 	const data = "the shape of its result depends on data, which compiled graphs do not have"
 	return map[string]string{
-		"Compress": data,
-		"NonZero":  data,
+		"Compress":          data,
+		"NonMaxSuppression": data,
+		"NonZero":           data,
 	}
 }
 
@@ -154,6 +155,7 @@ func matrixCases(n int) []testCase {
 		node(op.QLinearMatMul{}, ints(tensor.Uint8, 0, 255, n, 4), scalar[float32](0.1), scalar(uint8(3)), ints(tensor.Uint8, 0, 255, 4, 3),
 			scalar[float32](0.1), scalar(uint8(128)), scalar[float32](0.5), scalar(uint8(100))),
 		node(op.Einsum{Equation: "bij,bjk->bik"}, x(n, 3, 4), x(n, 4, 2)),
+		node(op.RotaryEmbedding{Heads: 2, Dim: 4}, x(n, 3, 12), x(n, 3, 2), x(n, 3, 2)),
 		node(op.Attention{QHeads: 4, KVHeads: 2, Causal: true}, x(n, 3, 8), x(n, 5, 4), x(n, 5, 6), x(3, 4)),
 	}
 }
