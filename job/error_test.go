@@ -133,10 +133,10 @@ func TestTrain_Cancelled(t *testing.T) {
 	cfg := parse(t, t.TempDir(), small)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := job.Train(ctx, cfg, job.Options{Progress: stopper(cancel, "eval", 2)})
-	if !errors.Is(err, job.ErrInterrupted) {
-		t.Errorf("got error %v, want ErrInterrupted", err)
+	if !errors.Is(err, job.ErrInterrupted) || !errors.Is(err, job.ErrNotBegun) {
+		t.Errorf("got error %v, want ErrInterrupted and ErrNotBegun", err)
 	}
-	wantError(t, err, "before training began; there is nothing to resume")
+	wantError(t, err, "before training began; the same command begins again")
 	if _, err := os.Stat(filepath.Join(cfg.Dir, "runs", "last.ckpt")); err == nil {
 		t.Error("there is a checkpoint all the same")
 	}

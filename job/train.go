@@ -52,6 +52,10 @@ const (
 // the error says whether a checkpoint resumes.
 var ErrInterrupted = errors.New("interrupted")
 
+// ErrNotBegun is an [ErrInterrupted] before the first step, when there is no
+// checkpoint.
+var ErrNotBegun = fmt.Errorf("%w before training began; the same command begins again", ErrInterrupted)
+
 // Train runs a configuration: it loads the model, evaluates and compresses it,
 // initialises compression from data, trains, and exports the best model by
 // compression stage and accuracy. When ctx is cancelled it stops after the
@@ -72,17 +76,17 @@ func Train(ctx context.Context, c *config.Config, opt Options) (*Result, error) 
 		}
 	}()
 	for _, step := range []struct {
-		do   func(context.Context) error
-		when string
+		do          func(context.Context) error
+		interrupted error
 	}{
-		{r.open, "before training began; there is nothing to resume"},
-		{r.prepare, "before training began; there is nothing to resume"},
-		{r.fit, "between two steps"}, // fit says better
-		{r.finish, fmt.Sprintf("while exporting; checkpoint %s resumes", r.path(lastName))},
+		{r.open, ErrNotBegun},
+		{r.prepare, ErrNotBegun},
+		{r.fit, fmt.Errorf("%w between two steps", ErrInterrupted)}, // fit says better
+		{r.finish, fmt.Errorf("%w while exporting; checkpoint %s resumes", ErrInterrupted, r.path(lastName))},
 	} {
 		err := step.do(ctx)
 		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, ErrInterrupted) {
-			err = fmt.Errorf("%w %s", ErrInterrupted, step.when)
+			err = step.interrupted
 		}
 		if err != nil {
 			return nil, err

@@ -64,7 +64,7 @@ func (c *trainCmd) Run(s *session) error {
 	p := newProgress(s.Err)
 	r, err := job.Train(s.ctx, cfg, job.Options{Resume: c.Resume, Logger: s.log, Progress: p.report, Note: p.note})
 	p.end()
-	if errors.Is(err, job.ErrInterrupted) {
+	if errors.Is(err, job.ErrInterrupted) && !errors.Is(err, job.ErrNotBegun) {
 		return fmt.Errorf("%w; go on with: nncf train %s --resume", err, c.Config)
 	}
 	if err != nil {
