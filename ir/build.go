@@ -89,7 +89,7 @@ func (b *Builder) Multi(op Op, name string, nout int, in ...*Value) []*Value {
 				out[i] = b.G.newValue(b.G.UniqueName(name), Result, types[i])
 				out[i].Def, out[i].Index = n, i
 			}
-			n.Out = out
+			n.Out = slices.Clone(out) // callers keep what is returned, as outputs of the graph for one
 			b.G.append(n)
 			inferContent(n)
 			return out
