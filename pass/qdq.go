@@ -239,7 +239,7 @@ func propagatePairs(g *ir.Graph, t *rewrite.Trace) error {
 // would pad in float otherwise, OpenVINO pads integers either way.
 func padIntegers(p *rewrite.Patch, n, from *ir.Node) bool {
 	pad, ok := n.Op.(op.Pad)
-	if !ok {
+	if !ok || isWide(from.Input(2)) { // ONNX Runtime cannot pad 16-bit integers
 		return false
 	}
 	in := slices.Clone(n.In)
@@ -254,7 +254,7 @@ func padIntegers(p *rewrite.Patch, n, from *ir.Node) bool {
 				return false
 			}
 			if c != 0 {
-				fill = p.B.Const(v.Name+"/quantized", point(int(c/float64(s)+float64(z)), isWide(zero)))
+				fill = p.B.Const(v.Name+"/quantized", point(int(c/float64(s)+float64(z)), false))
 			}
 		}
 		for len(in) < 3 {

@@ -120,6 +120,9 @@ func (c *benchCmd) Run(s *session) error {
 	times = times[warm:]
 	slices.Sort(times)
 	r := benchResult{Model: c.Model, Batch: c.Batch, Train: c.Train, Config: c.Config, Runs: len(times)}
+	if !c.Train { // a call, and nothing else
+		rest = 0
+	}
 	if r.Layers, err = measureLayers(s.ctx, b.program, rest); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func measureLayers(ctx context.Context, p engine.Program, rest time.Duration) ([
 		l.MACs += s.MACs
 		l.Bytes += s.Bytes
 	}
-	if ms := 1e3 * rest.Seconds(); ms > 0.01 {
+	if ms := 1e3 * rest.Seconds(); ms > 0 {
 		layers = append(layers, layerTimes{Layer: update, Kind: "optimizer and all else", MS: ms})
 		total += ms
 	}
