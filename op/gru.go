@@ -33,11 +33,18 @@ var (
 	_ ir.Costed         = GRU{}
 	_ ir.QuantTraited   = GRU{}
 	_ ir.ManyWeighted   = GRU{}
+	_ Cell              = GRU{}
 )
 
 var gruCell = cell{gates: 3, funcs: []string{"Sigmoid", "Tanh"}, inputs: 6}
 
 func (GRU) Kind() string { return "GRU" }
+
+// With implements [Cell].
+func (u GRU) With(part Recurrent) ir.Op {
+	u.Recurrent = part
+	return u
+}
 
 // Functions returns f and g of one direction after the other.
 func (u GRU) Functions() ([]CellFunction, error) { return u.functions(gruCell) }

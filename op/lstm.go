@@ -33,11 +33,18 @@ var (
 	_ ir.Costed         = LSTM{}
 	_ ir.QuantTraited   = LSTM{}
 	_ ir.ManyWeighted   = LSTM{}
+	_ Cell              = LSTM{}
 )
 
 var lstmCell = cell{gates: 4, funcs: []string{"Sigmoid", "Tanh", "Tanh"}, inputs: 8}
 
 func (LSTM) Kind() string { return "LSTM" }
+
+// With implements [Cell].
+func (l LSTM) With(part Recurrent) ir.Op {
+	l.Recurrent = part
+	return l
+}
 
 // Functions returns f, g and h of one direction after the other.
 func (l LSTM) Functions() ([]CellFunction, error) { return l.functions(lstmCell) }

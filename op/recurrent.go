@@ -57,13 +57,23 @@ func (r Recurrent) Directions() int {
 // Reversed reports whether direction d reads the sequence from its end.
 func (r Recurrent) Reversed(d int) bool { return r.Direction == "reverse" || d == 1 }
 
+// Cell is an LSTM, GRU or RNN.
+type Cell interface {
+	ir.Op
+	// Shared returns what all cells have, With the cell with another such part.
+	Shared() Recurrent
+	With(Recurrent) ir.Op
+	// Functions returns those of the gates, for one direction after the other.
+	Functions() ([]CellFunction, error)
+}
+
+// Shared implements [Cell].
+func (r Recurrent) Shared() Recurrent { return r }
+
 // IsRecurrent reports whether o is an LSTM, GRU or RNN.
 func IsRecurrent(o ir.Op) bool {
-	switch o.(type) {
-	case LSTM, GRU, RNN:
-		return true
-	}
-	return false
+	_, ok := o.(Cell)
+	return ok
 }
 
 // recurrentSize are the axes of a cell's operands.

@@ -52,7 +52,8 @@ func (r Recurrent) newSequence(in []*tensor.Tensor, c cell) (*sequence, error) {
 			continue
 		}
 		if i == 4 {
-			if s.lens, err = lengths(t, s.t); err != nil {
+			s.lens = make([]int, t.Len())
+			if err := SequenceLengths(s.lens, t, s.t); err != nil {
 				return nil, err
 			}
 			continue
@@ -69,18 +70,26 @@ func (r Recurrent) newSequence(in []*tensor.Tensor, c cell) (*sequence, error) {
 	return s, nil
 }
 
-// lengths reads how long each of the sequences is.
-func lengths(t *tensor.Tensor, most int) ([]int, error) {
-	l, err := t.Ints()
-	if err != nil {
-		return nil, err
+// SequenceLengths writes how long each of the sequences is, as t says, which has
+// int32 or int64 elements, as many as dst.
+func SequenceLengths(dst []int, t *tensor.Tensor, most int) error {
+	if t.Len() != len(dst) {
+		return fmt.Errorf("sequence_lens: got %d lengths, want %d", t.Len(), len(dst))
 	}
-	for i, n := range l {
-		if n < 0 || n > most {
-			return nil, fmt.Errorf("sequence_lens: sample %d has length %d, want 0 to %d", i, n, most)
+	for i := range dst {
+		switch t.DType() {
+		case tensor.Int32:
+			dst[i] = int(tensor.Data[int32](t)[i])
+		case tensor.Int64:
+			dst[i] = int(t.I64()[i])
+		default:
+			return fmt.Errorf("sequence_lens: got %v, want int32 or int64", t.DType())
+		}
+		if dst[i] < 0 || dst[i] > most {
+			return fmt.Errorf("sequence_lens: sample %d has length %d, want 0 to %d", i, dst[i], most)
 		}
 	}
-	return l, nil
+	return nil
 }
 
 func permuted(t *tensor.Tensor, perm ...int) (*tensor.Tensor, error) {

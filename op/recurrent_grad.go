@@ -278,7 +278,8 @@ func (r Recurrent) newBack(in []*tensor.Tensor, c cell, more ...int) (*sequence,
 			continue
 		}
 		if i == 2 {
-			s.lens, err = lengths(t, s.t)
+			s.lens = make([]int, t.Len())
+			err = SequenceLengths(s.lens, t, s.t)
 		} else {
 			s.v[i], err = reals(t)
 		}

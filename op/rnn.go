@@ -20,11 +20,18 @@ var (
 	_ ir.Costed         = RNN{}
 	_ ir.QuantTraited   = RNN{}
 	_ ir.ManyWeighted   = RNN{}
+	_ Cell              = RNN{}
 )
 
 var rnnCell = cell{gates: 1, funcs: []string{"Tanh"}, inputs: 6}
 
 func (RNN) Kind() string { return "RNN" }
+
+// With implements [Cell].
+func (r RNN) With(part Recurrent) ir.Op {
+	r.Recurrent = part
+	return r
+}
 
 // Functions returns f of each direction.
 func (r RNN) Functions() ([]CellFunction, error) { return r.functions(rnnCell) }

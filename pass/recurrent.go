@@ -10,29 +10,12 @@ import (
 // that have the time first, between Transposes. That is the form that ONNX Runtime
 // runs, and the only one with kernels.
 func timeFirst(p *rewrite.Patch, n *ir.Node) bool {
-	var o ir.Op
-	switch c := n.Op.(type) {
-	case op.LSTM:
-		if !c.BatchFirst {
-			return false
-		}
-		c.BatchFirst = false
-		o = c
-	case op.GRU:
-		if !c.BatchFirst {
-			return false
-		}
-		c.BatchFirst = false
-		o = c
-	case op.RNN:
-		if !c.BatchFirst {
-			return false
-		}
-		c.BatchFirst = false
-		o = c
-	default:
+	c, ok := n.Op.(op.Cell)
+	if !ok || !c.Shared().BatchFirst {
 		return false
 	}
+	r := c.Shared()
+	r.BatchFirst = false
 	in := append([]*ir.Value(nil), n.In...)
 	swap := op.Transpose{Perm: []int{1, 0, 2}}
 	for _, port := range []int{0, 5, 6} {
@@ -40,7 +23,7 @@ func timeFirst(p *rewrite.Patch, n *ir.Node) bool {
 			in[port] = p.B.Op(swap, v.Name+"/time_first", v)
 		}
 	}
-	out := p.B.Multi(o, n.Name, len(n.Out), in...)
+	out := p.B.Multi(c.With(r), n.Name, len(n.Out), in...)
 	for i, old := range n.Out {
 		if old == nil {
 			continue
@@ -62,32 +45,16 @@ func timeFirst(p *rewrite.Patch, n *ir.Node) bool {
 // trainRecurrent gives recurrent cells the outputs that their gradients need,
 // which would otherwise be computed twice.
 func trainRecurrent(p *rewrite.Patch, n *ir.Node) {
-	var o ir.Op
-	outs := 0
-	switch c := n.Op.(type) {
-	case op.LSTM:
-		if c.Training || c.BatchFirst {
-			return
-		}
-		c.Training = true
-		o, outs = c, 5
-	case op.GRU:
-		if c.Training || c.BatchFirst {
-			return
-		}
-		c.Training = true
-		o, outs = c, 4
-	case op.RNN:
-		if c.Training || c.BatchFirst {
-			return
-		}
-		c.Training = true
-		o, outs = c, 2
-	default:
+	c, ok := n.Op.(op.Cell)
+	if !ok || c.Shared().Training || c.Shared().BatchFirst {
 		return
 	}
+	r := c.Shared()
+	r.Training = true
+	o := c.With(r)
+	types, _ := o.Infer(n.In) // Multi reports the error
 	name := n.ResultName()
-	out := p.B.Multi(o, n.Name, outs, n.In...)
+	out := p.B.Multi(o, n.Name, len(types), n.In...)
 	if p.B.Err() != nil {
 		return
 	}

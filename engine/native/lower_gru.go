@@ -9,18 +9,10 @@ import (
 
 func lowerGRU(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.GRU)
-	funcs, err := o.Functions()
+	q, err := c.forward(n, o)
 	if err != nil {
 		return err
 	}
-	y := n.Output(0)
-	if y == nil {
-		y = recurrentResult(n)
-	}
-	if o.BatchFirst || y == nil {
-		return lowerReference(c, n)
-	}
-	q := newRecurrence(c, n, o.Recurrent, funcs, y, n.In[2], n.Input(4))
 	if q == nil {
 		return lowerReference(c, n)
 	}
@@ -48,13 +40,8 @@ func lowerGRU(c *compiler, n *ir.Node) error {
 		temps = append(temps, m2.packed)
 	}
 	h0, ys, lastH, kept := q.optional(5), q.result(0), q.result(1), q.result(3)
-	reads, writes := []*slot{h0, bias}, []*slot{ys, lastH, kept}
-	if gates.slot != nil {
-		reads, writes = append(reads, gates.slot), append(writes, gates.slot)
-	} else {
-		temps = append(temps, gates.temp)
-	}
-	q.emit("GRU", reads, writes, func() func(b blockOf, lens []int) {
+	temps = append(temps, gates.temps()...)
+	q.emit("GRU", []*slot{h0, bias, gates.slot}, []*slot{ys, lastH, kept, gates.slot}, func() func(b blockOf, lens []int) {
 		gd, yd, kd, h0d, lh, bd := gates.mem(), of(ys), of(kept), of(h0), of(lastH), of(bias)
 		return func(b blockOf, lens []int) {
 			hb, t1 := q.state(hs.mem, b, 1), tmp.part(b.worker, h)
@@ -118,9 +105,7 @@ func lowerGRU(c *compiler, n *ir.Node) error {
 					}
 				}
 			}
-			if lh != nil {
-				copy(q.state(lh, b, 1), hb)
-			}
+			q.end(lh, hb, b)
 		}
 	}, temps...)
 	return nil
@@ -128,11 +113,10 @@ func lowerGRU(c *compiler, n *ir.Node) error {
 
 func lowerGRUGrad(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.GRUGrad).GRU
-	funcs, err := o.Functions()
+	q, err := c.backward(n, o)
 	if err != nil {
 		return err
 	}
-	q := newRecurrence(c, n, o.Recurrent, funcs, n.In[0], n.In[1], n.Input(2))
 	if q == nil {
 		return lowerReference(c, n)
 	}
@@ -168,9 +152,7 @@ func lowerGRUGrad(c *compiler, n *ir.Node) error {
 	}
 	writes := []*slot{dh0}
 	for _, a := range list {
-		if writes = append(writes, a.slot); a.temp != nil {
-			temps = append(temps, a.temp)
-		}
+		writes, temps = append(writes, a.slot), append(temps, a.temps()...)
 	}
 	q.emit("GRU backward", []*slot{y, h0, dy, dh, gates, kept}, writes, func() func(b blockOf, lens []int) {
 		yd, h0d, dyd, dhd, gd, kd := y.f32(), of(h0), of(dy), of(dh), gates.f32(), kept.f32()
@@ -241,9 +223,7 @@ func lowerGRUGrad(c *compiler, n *ir.Node) error {
 				}
 				m.run(q, b.d, b.block, zrb, gemm.Fusion{Accumulate: true}, hb)
 			}
-			if dh0d != nil {
-				copy(q.state(dh0d, b, 1), hb)
-			}
+			q.end(dh0d, hb, b)
 		}
 	}, temps...)
 	return nil

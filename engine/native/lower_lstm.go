@@ -9,18 +9,10 @@ import (
 
 func lowerLSTM(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.LSTM)
-	funcs, err := o.Functions()
+	q, err := c.forward(n, o)
 	if err != nil {
 		return err
 	}
-	y := n.Output(0)
-	if y == nil {
-		y = recurrentResult(n)
-	}
-	if o.BatchFirst || y == nil {
-		return lowerReference(c, n)
-	}
-	q := newRecurrence(c, n, o.Recurrent, funcs, y, n.In[2], n.Input(4))
 	if q == nil {
 		return lowerReference(c, n)
 	}
@@ -37,14 +29,8 @@ func lowerLSTM(c *compiler, n *ir.Node) error {
 	h0, c0, peep := q.optional(5), q.optional(6), q.optional(7)
 	ys, lastH, lastC, cells := q.result(0), q.result(1), q.result(2), q.result(4)
 	hs, cs, tmp := c.temp(q.d*q.n*h), c.temp(q.d*q.n*h), c.workspace(c.workers*h)
-	temps := []*temp{m.packed, hs, cs, tmp}
-	reads, writes := []*slot{h0, c0, peep}, []*slot{ys, lastH, lastC, cells}
-	if gates.slot != nil {
-		reads, writes = append(reads, gates.slot), append(writes, gates.slot)
-	} else {
-		temps = append(temps, gates.temp)
-	}
-	q.emit("LSTM", reads, writes, func() func(b blockOf, lens []int) {
+	temps := append([]*temp{m.packed, hs, cs, tmp}, gates.temps()...)
+	q.emit("LSTM", []*slot{h0, c0, peep, gates.slot}, []*slot{ys, lastH, lastC, cells, gates.slot}, func() func(b blockOf, lens []int) {
 		gd, yd, cd, h0d, c0d, pd := gates.mem(), of(ys), of(cells), of(h0), of(c0), of(peep)
 		lh, lc := of(lastH), of(lastC)
 		return func(b blockOf, lens []int) {
@@ -105,12 +91,8 @@ func lowerLSTM(c *compiler, n *ir.Node) error {
 					}
 				}
 			}
-			if lh != nil {
-				copy(q.state(lh, b, 1), hb)
-			}
-			if lc != nil {
-				copy(q.state(lc, b, 1), cb)
-			}
+			q.end(lh, hb, b)
+			q.end(lc, cb, b)
 		}
 	}, temps...)
 	return nil
@@ -119,11 +101,10 @@ func lowerLSTM(c *compiler, n *ir.Node) error {
 // lowerLSTMGrad leaves the gradient of peepholes to the reference evaluator.
 func lowerLSTMGrad(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.LSTMGrad).LSTM
-	funcs, err := o.Functions()
+	q, err := c.backward(n, o)
 	if err != nil {
 		return err
 	}
-	q := newRecurrence(c, n, o.Recurrent, funcs, n.In[0], n.In[1], n.Input(2))
 	if q == nil || n.Input(9) != nil || n.Output(4) != nil {
 		return lowerReference(c, n)
 	}
@@ -136,10 +117,7 @@ func lowerLSTMGrad(c *compiler, n *ir.Node) error {
 	da := q.area(0, q.d*q.t*q.n*4*h)
 	dh0, before, dc0 := q.result(1), q.result(2), q.result(3)
 	hs, cs, tmp := c.temp(q.d*q.n*h), c.temp(q.d*q.n*h), c.workspace(c.workers*2*h)
-	temps := []*temp{m.packed, hs, cs, tmp}
-	if da.temp != nil {
-		temps = append(temps, da.temp)
-	}
+	temps := append([]*temp{m.packed, hs, cs, tmp}, da.temps()...)
 	q.emit("LSTM backward", []*slot{y, h0, dy, dh, gates, cells, c0, dc}, []*slot{da.slot, dh0, before, dc0}, func() func(b blockOf, lens []int) {
 		yd, h0d, dyd, dhd, gd, cd, c0d, dcd := y.f32(), of(h0), of(dy), of(dh), gates.f32(), cells.f32(), of(c0), of(dc)
 		dad, dh0d, bd, dc0d := da.mem(), of(dh0), of(before), of(dc0)
@@ -203,12 +181,8 @@ func lowerLSTMGrad(c *compiler, n *ir.Node) error {
 				}
 				m.run(q, b.d, b.block, block, gemm.Fusion{Accumulate: true}, hb)
 			}
-			if dh0d != nil {
-				copy(q.state(dh0d, b, 1), hb)
-			}
-			if dc0d != nil {
-				copy(q.state(dc0d, b, 1), cb)
-			}
+			q.end(dh0d, hb, b)
+			q.end(dc0d, cb, b)
 		}
 	}, temps...)
 	return nil

@@ -1,8 +1,6 @@
 package native
 
 import (
-	"fmt"
-
 	"github.com/go-nncf/nncf/internal/kernel/elementwise"
 	"github.com/go-nncf/nncf/internal/kernel/gemm"
 	"github.com/go-nncf/nncf/ir"
@@ -48,6 +46,32 @@ func newRecurrence(c *compiler, n *ir.Node, r op.Recurrent, funcs []op.CellFunct
 	q.per = (q.n + q.blocks - 1) / q.blocks // as even as can be
 	q.blocks = (q.n + q.per - 1) / q.per
 	return q
+}
+
+// forward is the recurrence of a cell, backward that of its gradient; nil if the
+// reference evaluator has to do the node.
+func (c *compiler) forward(n *ir.Node, o op.Cell) (*recurrence, error) {
+	r := o.Shared()
+	funcs, err := o.Functions()
+	if err != nil {
+		return nil, err
+	}
+	y := n.Output(0)
+	if y == nil {
+		y = recurrentResult(n)
+	}
+	if r.BatchFirst || y == nil {
+		return nil, nil
+	}
+	return newRecurrence(c, n, r, funcs, y, n.In[2], n.Input(4)), nil
+}
+
+func (c *compiler) backward(n *ir.Node, o op.Cell) (*recurrence, error) {
+	funcs, err := o.Functions()
+	if err != nil {
+		return nil, err
+	}
+	return newRecurrence(c, n, o.Shared(), funcs, n.In[0], n.In[1], n.Input(2)), nil
 }
 
 // recurrentResult makes up the y of a cell of whose results only states are wanted.
@@ -104,6 +128,14 @@ func (q *recurrence) area(i, size int) area {
 		return area{slot: s}
 	}
 	return area{temp: q.c.temp(size)}
+}
+
+// temps is what a step that works in the area needs besides its slots.
+func (a area) temps() []*temp {
+	if a.temp == nil {
+		return nil
+	}
+	return []*temp{a.temp}
 }
 
 func (a area) mem() []float32 {
@@ -207,9 +239,7 @@ func (q *recurrence) project(gates area, recurrent int) error {
 		}, bias)
 		temps = append(temps, bias)
 	}
-	if gates.temp != nil {
-		temps = append(temps, gates.temp)
-	}
+	temps = append(temps, gates.temps()...)
 	q.c.emit(q.node, "gemm", []*slot{x}, []*slot{gates.slot}, func() func() error {
 		xd, gd := x.f32(), gates.mem()
 		return runTasks(q.c.pool, sz.Tasks*q.d, func(t, _ int) {
@@ -243,27 +273,13 @@ func (q *recurrence) emit(kernel string, reads, writes []*slot, bind func() func
 		})
 		return func() error {
 			if q.lens != nil {
-				if err := readLengths(lens, q.lens.data, q.t); err != nil {
+				if err := op.SequenceLengths(lens, q.lens.data, q.t); err != nil {
 					return err
 				}
 			}
 			return run()
 		}
 	}, temps...)
-}
-
-func readLengths(dst []int, t *tensor.Tensor, most int) error {
-	for i := range dst {
-		if t.DType() == tensor.Int32 {
-			dst[i] = int(tensor.Data[int32](t)[i])
-		} else {
-			dst[i] = int(tensor.Data[int64](t)[i])
-		}
-		if dst[i] < 0 || dst[i] > most {
-			return fmt.Errorf("sequence_lens: sample %d has length %d, want 0 to %d", i, dst[i], most)
-		}
-	}
-	return nil
 }
 
 // time returns the time of step k.
@@ -302,6 +318,13 @@ func (q *recurrence) begin(dst, initial []float32, b blockOf) {
 		clear(dst)
 	} else {
 		copy(dst, q.state(initial, b, 1))
+	}
+}
+
+// end writes the block's state to the result, unless nobody asked for it.
+func (q *recurrence) end(result, state []float32, b blockOf) {
+	if result != nil {
+		copy(q.state(result, b, 1), state)
 	}
 }
 

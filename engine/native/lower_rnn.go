@@ -9,18 +9,10 @@ import (
 
 func lowerRNN(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.RNN)
-	funcs, err := o.Functions()
+	q, err := c.forward(n, o)
 	if err != nil {
 		return err
 	}
-	y := n.Output(0)
-	if y == nil {
-		y = recurrentResult(n)
-	}
-	if o.BatchFirst || y == nil {
-		return lowerReference(c, n)
-	}
-	q := newRecurrence(c, n, o.Recurrent, funcs, y, n.In[2], n.Input(4))
 	if q == nil {
 		return lowerReference(c, n)
 	}
@@ -60,9 +52,7 @@ func lowerRNN(c *compiler, n *ir.Node) error {
 					}
 				}
 			}
-			if lh != nil {
-				copy(q.state(lh, b, 1), hb)
-			}
+			q.end(lh, hb, b)
 		}
 	}, m.packed, gates.temp, hs)
 	return nil
@@ -70,11 +60,10 @@ func lowerRNN(c *compiler, n *ir.Node) error {
 
 func lowerRNNGrad(c *compiler, n *ir.Node) error {
 	o := n.Op.(op.RNNGrad).RNN
-	funcs, err := o.Functions()
+	q, err := c.backward(n, o)
 	if err != nil {
 		return err
 	}
-	q := newRecurrence(c, n, o.Recurrent, funcs, n.In[0], n.In[1], n.Input(2))
 	if q == nil {
 		return lowerReference(c, n)
 	}
@@ -87,10 +76,7 @@ func lowerRNNGrad(c *compiler, n *ir.Node) error {
 	da := q.area(0, q.d*q.t*q.n*h)
 	dh0, before := q.result(1), q.result(2)
 	hs := c.temp(q.d * q.n * h)
-	temps := []*temp{m.packed, hs}
-	if da.temp != nil {
-		temps = append(temps, da.temp)
-	}
+	temps := append([]*temp{m.packed, hs}, da.temps()...)
 	q.emit("RNN backward", []*slot{y, h0, dy, dh}, []*slot{da.slot, dh0, before}, func() func(b blockOf, lens []int) {
 		yd, h0d, dyd, dhd := y.f32(), of(h0), of(dy), of(dh)
 		dad, dh0d, bd := da.mem(), of(dh0), of(before)
@@ -123,9 +109,7 @@ func lowerRNNGrad(c *compiler, n *ir.Node) error {
 				}
 				m.run(q, b.d, b.block, block, gemm.Fusion{Accumulate: true}, hb)
 			}
-			if dh0d != nil {
-				copy(q.state(dh0d, b, 1), hb)
-			}
+			q.end(dh0d, hb, b)
 		}
 	}, temps...)
 	return nil
