@@ -173,10 +173,18 @@ func (p *Plan) UnitImage(n int) (unit int, ok bool) { return p.wgt.p.image(n, p.
 // SlotBegins reports whether a slot begins with the unit. Units between two
 // such belong to one slot and must be added in their order.
 func (p *Plan) SlotBegins(unit int) bool {
-	w := &p.wgt
+	_, first := p.wgt.slotOf(unit)
+	return first == unit
+}
+
+// slotOf returns the slot of a unit, and the first unit of it.
+func (w *weights) slotOf(unit int) (slot, first int) {
 	n := w.p.tasks()
-	slot := unit * w.slots / n
-	return slot*n/w.slots == unit || (slot+1)*n/w.slots == unit
+	slot = unit * w.slots / n
+	if next := (slot + 1) * n / w.slots; next == unit {
+		return slot + 1, next
+	}
+	return slot, slot * n / w.slots
 }
 
 // BackwardWeightsUnit adds one unit to the partial sums, of all weights. All
@@ -189,12 +197,8 @@ func (p *Plan) BackwardWeightsUnit(unit int, scratch, x []float32, load Loader, 
 		panic(fmt.Sprintf("conv: %s: got unit %d, want less than %d", name, unit, u.tasks()))
 	}
 	w.check(name, scratch, x, load, dy, partials)
-	n := u.tasks()
-	slot := unit * w.slots / n
-	if (slot+1)*n/w.slots == unit {
-		slot++
-	}
-	r := run{load: load, x: x, dy: dy, blocks: u.blocks, k1: u.ic, zero: slot*n/w.slots == unit, slot: partials[slot*w.slotLen:][:w.slotLen]}
+	slot, first := w.slotOf(unit)
+	r := run{load: load, x: x, dy: dy, blocks: u.blocks, k1: u.ic, zero: first == unit, slot: partials[slot*w.slotLen:][:w.slotLen]}
 	w.unit(&r, u.part(unit), scratch)
 }
 
