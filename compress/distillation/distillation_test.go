@@ -49,37 +49,36 @@ func losses(t testing.TB, o distillation.Options, change func(g *ir.Graph)) (pla
 	}
 	teacher = scores(t, g, x)
 	change(g)
-	for k, hook := range []train.Hook{nil, c} {
-		o := train.Options{Schedule: train.ScheduleOptions{LR: 1}, Threads: 1}
-		o.BatchNorm.FreezeBatchNorm = true
-		tr, err := train.New(g, native.Backend{}, o, hook)
-		if err != nil {
-			t.Fatal(err)
-		}
-		step, err := tr.StepGraph(x.Shape())
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := native.Backend{}.Compile(context.Background(), step, engine.Options{Threads: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.Input(0).CopyFrom(x)
-		p.Input(1).CopyFrom(labels)
-		if err := p.Run(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		loss := float64(p.Output(0).F32()[0])
-		if k == 0 {
-			plain = loss
-		} else {
-			with = loss
-		}
-		student = append([]float32(nil), p.Output(1).F32()...)
-		p.Close()
-		tr.Close()
-	}
+	plain, _ = step(t, g, nil, x, labels)
+	with, student = step(t, g, c, x, labels)
 	return plain, with, student, teacher
+}
+
+// step returns the loss of a training step and the scores.
+func step(t testing.TB, g *ir.Graph, hook train.Hook, x, labels *tensor.Tensor) (loss float64, student []float32) {
+	t.Helper()
+	o := train.Options{Schedule: train.ScheduleOptions{LR: 1}, Threads: 1}
+	o.BatchNorm.FreezeBatchNorm = true
+	tr, err := train.New(g, native.Backend{}, o, hook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	joint, err := tr.StepGraph(x.Shape())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := native.Backend{}.Compile(context.Background(), joint, engine.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	p.Input(0).CopyFrom(x)
+	p.Input(1).CopyFrom(labels)
+	if err := p.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return float64(p.Output(0).F32()[0]), append([]float32(nil), p.Output(1).F32()...)
 }
 
 func scores(t testing.TB, g *ir.Graph, x *tensor.Tensor) []float32 {

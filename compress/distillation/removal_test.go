@@ -1,19 +1,15 @@
 package distillation_test
 
 import (
-	"context"
 	"math"
 	"testing"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/distillation"
 	"github.com/go-nncf/nncf/compress/pruning"
-	"github.com/go-nncf/nncf/engine"
-	"github.com/go-nncf/nncf/engine/native"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
-	"github.com/go-nncf/nncf/train"
 	"github.com/go-nncf/nncf/zoo"
 )
 
@@ -106,32 +102,9 @@ func TestLayersOfRemovedFilters(t *testing.T) {
 	if shrunk == 0 || want == 0 {
 		t.Fatalf("%d channels are gone, and the difference is %g", shrunk, want)
 	}
-	var loss [2]float64
-	for i, hook := range []train.Hook{nil, c} {
-		o := train.Options{Schedule: train.ScheduleOptions{LR: 1}, Threads: 1}
-		o.BatchNorm.FreezeBatchNorm = true
-		tr, err := train.New(g, native.Backend{}, o, hook)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer tr.Close()
-		step, err := tr.StepGraph(x.Shape())
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := native.Backend{}.Compile(context.Background(), step, engine.Options{Threads: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
-		p.Input(0).CopyFrom(x)
-		p.Input(1).CopyFrom(labels)
-		if err := p.Run(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		loss[i] = float64(p.Output(0).F32()[0])
-	}
-	if got := loss[1] - loss[0]; math.Abs(got-want) > 1e-4*max(1, want) {
+	plain, _ := step(t, g, nil, x, labels)
+	with, _ := step(t, g, c, x, labels)
+	if got := with - plain; math.Abs(got-want) > 1e-4*max(1, want) {
 		t.Errorf("got %g, want %g", got, want)
 	}
 }

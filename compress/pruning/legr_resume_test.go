@@ -10,7 +10,6 @@ import (
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/pruning"
-	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
 )
 
@@ -18,15 +17,7 @@ import (
 // ends with the coefficients of one that was not, whatever the threads; it tells
 // how far it has come.
 func TestLeGR_Resumes(t *testing.T) {
-	b, x := newNet(8, 3, 6, 6)
-	y := b.relu(b.bn(b.conv(x, 12, 3, 1)))
-	y = b.relu(b.add(y, b.bn(b.conv(b.relu(b.bn(b.conv(y, 8, 3, 1))), 12, 3, 1))))
-	b.G.Outputs = []*ir.Value{b.head(b.relu(b.conv(y, 10, 3, 1)))}
-	if err := b.Err(); err != nil {
-		t.Fatal(err)
-	}
-	m := &nncf.Model{Graph: b.G}
-	in := inputs(b.G, 0)
+	m, in := searched(t)
 	level := 0.4
 	const generations = 60
 	o := pruning.Options{Params: pruning.Params{Schedule: "baseline", FLOPsTarget: &level, Multiple: 1, Ranking: "learned_ranking",

@@ -15,9 +15,9 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// TestLeGR: the search gives the same coefficients again, they are loaded as they
-// were saved, and what they prune is no worse than what equal coefficients do.
-func TestLeGR(t *testing.T) {
+// searched is a network with a residual addition, and a batch for it.
+func searched(t testing.TB) (*nncf.Model, []*tensor.Tensor) {
+	t.Helper()
 	b, x := newNet(8, 3, 6, 6)
 	y := b.relu(b.bn(b.conv(x, 12, 3, 1)))
 	y = b.relu(b.add(y, b.bn(b.conv(b.relu(b.bn(b.conv(y, 8, 3, 1))), 12, 3, 1))))
@@ -25,8 +25,13 @@ func TestLeGR(t *testing.T) {
 	if err := b.Err(); err != nil {
 		t.Fatal(err)
 	}
-	m := &nncf.Model{Graph: b.G}
-	in := inputs(b.G, 0)
+	return &nncf.Model{Graph: b.G}, inputs(b.G, 0)
+}
+
+// TestLeGR: the search gives the same coefficients again, they are loaded as they
+// were saved, and what they prune is no worse than what equal coefficients do.
+func TestLeGR(t *testing.T) {
+	m, in := searched(t)
 	cal := compress.Calibration{Batches: func(int) compress.Batches {
 		return func(yield func([]*tensor.Tensor, error) bool) { yield(in, nil) }
 	}}

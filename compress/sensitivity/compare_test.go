@@ -29,14 +29,16 @@ func scaled(t *testing.T, a float32) *ir.Graph {
 	return g
 }
 
-func TestCompare(t *testing.T) {
-	data := func() compress.Batches {
-		return func(yield func([]*tensor.Tensor, error) bool) {
-			_ = yield([]*tensor.Tensor{tensor.From([]float32{1, 2, -3, 4}, 2, 2)}, nil) &&
-				yield([]*tensor.Tensor{tensor.From([]float32{2, -1}, 1, 2)}, nil)
-		}
+// threeSamples are a batch of two samples and one of one.
+func threeSamples() compress.Batches {
+	return func(yield func([]*tensor.Tensor, error) bool) {
+		_ = yield([]*tensor.Tensor{tensor.From([]float32{1, 2, -3, 4}, 2, 2)}, nil) &&
+			yield([]*tensor.Tensor{tensor.From([]float32{2, -1}, 1, 2)}, nil)
 	}
-	c, err := nncf.Compare(t.Context(), scaled(t, 1), scaled(t, 1.5), data, 1)
+}
+
+func TestCompare(t *testing.T) {
+	c, err := nncf.Compare(t.Context(), scaled(t, 1), scaled(t, 1.5), threeSamples, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,13 +60,7 @@ func TestCompare(t *testing.T) {
 // The errors of z, sample by sample: (2,4) is 2.5 and 5, (-3,8) is -3 and 10, (4,-1)
 // is 5 and -1.
 func TestCompare_BySample(t *testing.T) {
-	data := func() compress.Batches {
-		return func(yield func([]*tensor.Tensor, error) bool) {
-			_ = yield([]*tensor.Tensor{tensor.From([]float32{1, 2, -3, 4}, 2, 2)}, nil) &&
-				yield([]*tensor.Tensor{tensor.From([]float32{2, -1}, 1, 2)}, nil)
-		}
-	}
-	c, err := nncf.Compare(t.Context(), scaled(t, 1), scaled(t, 1.5), data, 1)
+	c, err := nncf.Compare(t.Context(), scaled(t, 1), scaled(t, 1.5), threeSamples, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +71,7 @@ func TestCompare_BySample(t *testing.T) {
 	if z.Bound != z.Worst {
 		t.Errorf("got a bound of %g for 3 samples, want the worst", z.Bound)
 	}
-	ref, err := nncf.NewReference(t.Context(), scaled(t, 1), data, 1)
+	ref, err := nncf.NewReference(t.Context(), scaled(t, 1), threeSamples, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
