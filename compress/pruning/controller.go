@@ -336,12 +336,17 @@ func (c *Controller) mask() {
 
 // clearEntries zeroes slices along an axis.
 func clearEntries(t *tensor.Tensor, axis int, entries []int) {
-	s := t.Shape()
-	outer, inner := tensor.Shape(s[:axis]).Numel(), tensor.Shape(s[axis+1:]).Numel()
 	x := t.F32()
+	eachSlice(t.Shape(), axis, entries, func(at, n int) { clear(x[at:][:n]) })
+}
+
+// eachSlice calls f for the runs of elements, n from at on, that the entries of an
+// axis are in a tensor of the given shape.
+func eachSlice(s tensor.Shape, axis int, entries []int, f func(at, n int)) {
+	outer, inner := s[:axis].Numel(), s[axis+1:].Numel()
 	for o := range outer {
 		for _, e := range entries {
-			clear(x[(o*s[axis]+e)*inner:][:inner])
+			f((o*s[axis]+e)*inner, inner)
 		}
 	}
 }

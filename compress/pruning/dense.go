@@ -18,6 +18,34 @@ type dense struct {
 	values   []denseValue
 }
 
+// touchedValue is a value of which channels of clusters are parts.
+type touchedValue struct {
+	value *ir.Value
+	spans []touchedSpan
+}
+
+type touchedSpan struct {
+	cluster int
+	channel.Span
+}
+
+// touched lists the values that spans of clusters lie in, in their order.
+func touched(clusters []*pruned, spans func(*pruned) []channel.Span) (list []touchedValue) {
+	index := map[*ir.Value]int{}
+	for i, k := range clusters {
+		for _, s := range spans(k) {
+			at, ok := index[s.Value]
+			if !ok {
+				at = len(list)
+				index[s.Value] = at
+				list = append(list, touchedValue{value: s.Value})
+			}
+			list[at].spans = append(list[at].spans, touchedSpan{i, s})
+		}
+	}
+	return list
+}
+
 type denseValue struct {
 	live  *tensor.Tensor // the model's
 	kept  *tensor.Tensor // elements under masks; others are of no account
@@ -26,17 +54,8 @@ type denseValue struct {
 
 func newDense(clusters []*pruned) *dense {
 	d := &dense{clusters: clusters}
-	index := map[*ir.Value]int{}
-	for i, k := range clusters {
-		for _, s := range append(statistics(k.group), k.zero...) {
-			at, ok := index[s.Value]
-			if !ok {
-				at = len(d.values)
-				index[s.Value] = at
-				d.values = append(d.values, denseValue{live: s.Value.Data, kept: s.Value.Data.Clone()})
-			}
-			d.values[at].spans = append(d.values[at].spans, touchedSpan{i, s})
-		}
+	for _, x := range touched(clusters, func(k *pruned) []channel.Span { return append(statistics(k.group), k.zero...) }) {
+		d.values = append(d.values, denseValue{live: x.value.Data, kept: x.value.Data.Clone(), spans: x.spans})
 	}
 	return d
 }
@@ -55,21 +74,16 @@ func statistics(grp *channel.Group) []channel.Span {
 // under returns which elements of a value lie under masks.
 func (d *dense) under(v denseValue) []bool {
 	hidden := make([]bool, v.live.Len())
-	shape := v.live.Shape()
 	for _, s := range v.spans {
-		outer, inner := shape[:s.Axis].Numel(), shape[s.Axis+1:].Numel()
 		for ch, gone := range d.clusters[s.cluster].gone {
 			if !gone {
 				continue
 			}
-			for o := range outer {
-				for _, e := range s.Of(ch) {
-					at := (o*shape[s.Axis] + e) * inner
-					for i := range inner {
-						hidden[at+i] = true
-					}
+			eachSlice(v.live.Shape(), s.Axis, s.Of(ch), func(at, n int) {
+				for i := range n {
+					hidden[at+i] = true
 				}
-			}
+			})
 		}
 	}
 	return hidden

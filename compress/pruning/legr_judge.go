@@ -37,7 +37,7 @@ type judge struct {
 	order   [][]int // channels of each cluster, the least important first
 	scores  [][]float64
 	g       *ir.Graph
-	touched []touched
+	touched []judgedTensor
 	batches [][]*tensor.Tensor
 
 	want   [][]*tensor.Tensor // outputs of the float model, by batch
@@ -48,15 +48,10 @@ type judge struct {
 	saved     time.Time
 }
 
-// touched is a tensor that candidates change.
-type touched struct {
+// judgedTensor is a tensor that candidates change.
+type judgedTensor struct {
 	data, full *tensor.Tensor
 	spans      []touchedSpan
-}
-
-type touchedSpan struct {
-	cluster int
-	channel.Span
 }
 
 const (
@@ -142,20 +137,11 @@ func gather(ctx context.Context, g *ir.Graph, cal compress.Calibration, samples 
 // build makes the graph that candidates share.
 func (j *judge) build() error {
 	j.g = j.c.plain.Clone()
-	index := map[string]int{}
-	for i, k := range j.c.clusters {
-		for _, s := range k.zero {
-			at, ok := index[s.Value.Name]
-			if !ok {
-				at = len(j.touched)
-				index[s.Value.Name] = at
-				v := j.g.Value(s.Value.Name)
-				v.Data = v.Data.Clone()
-				v.Kind = ir.Parameter // engines fold constants
-				j.touched = append(j.touched, touched{data: v.Data, full: s.Value.Data})
-			}
-			j.touched[at].spans = append(j.touched[at].spans, touchedSpan{i, s})
-		}
+	for _, x := range touched(j.c.clusters, func(k *pruned) []channel.Span { return k.zero }) {
+		v := j.g.Value(x.value.Name)
+		v.Data = v.Data.Clone()
+		v.Kind = ir.Parameter // engines fold constants
+		j.touched = append(j.touched, judgedTensor{data: v.Data, full: x.value.Data, spans: x.spans})
 	}
 	if j.batches[0][0].Shape()[0] >= fewSamples {
 		if err := pass.TrainingMode(j.g, pass.TrainingOptions{}, nil); err != nil {
