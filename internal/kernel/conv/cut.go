@@ -4,6 +4,17 @@ const (
 	// windowFloats bounds the input a task works on: with the weights of a
 	// block it should stay in a second-level cache of 512 KB.
 	windowFloats = 48 << 10
+	// weightFloats bounds the weights that are used again for each tile of a
+	// task, if there are segments enough to take turns: a part of that cache.
+	weightFloats = 32 << 10
+	// manyFloats bounds the windows of images that share large weights, of
+	// which only a part must stay beside them.
+	manyFloats = 96 << 10
+	// windowMACs is how many multiplications must use each element that a task
+	// copies to its window, which costs as much as twenty, once there are
+	// fewTasks.
+	windowMACs = 256
+	fewTasks   = 16
 	// wantTasks is how many tasks a pass is cut into if it is large enough:
 	// an even load for 32 threads.
 	wantTasks = 64
@@ -35,7 +46,11 @@ func (p *pass) divide(macs int) {
 		}
 	}
 	if c.row == p.nh && c.col == p.nw {
-		c.img = max(1, min(p.n, windowFloats/max(1, floats(c.row, c.col))))
+		limit := windowFloats
+		if p.wlen > largeWeights {
+			limit = manyFloats
+		}
+		c.img = max(1, min(p.n, limit/max(1, floats(c.row, c.col))))
 	}
 	// enough tasks
 	most := max(minTaskMACs, macs/wantTasks)
@@ -47,9 +62,15 @@ func (p *pass) divide(macs int) {
 	}
 	for size() > most {
 		weights := p.wlen / len(p.blocks) * c.blk
+		copied := 0
+		if !p.direct {
+			copied = c.img * floats(c.row, c.col)
+		}
 		switch {
 		case c.img > 1 && !(c.blk > 1 && weights > max(largeWeights, c.img*floats(c.row, c.col))):
 			c.img /= 2
+		case size() < 2*windowMACs*copied && size() <= macs/fewTasks:
+			goto done
 		case c.blk > 1 && (weights > floats(c.row, c.col) || (c.row == 1 || !rowCut) && (p.nh > 1 || c.col <= 64)):
 			c.blk = ceilDiv(c.blk, 2)
 		case rowCut && c.row > 1:

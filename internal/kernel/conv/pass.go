@@ -287,8 +287,8 @@ func (p *pass) line(ph *phase, n, q int) (row int, ok bool) {
 
 // tiles computes the outputs of one phase and block in a task.
 func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitch, image int) {
-	q1, c1 := min(t.q1, ph.h.N), min(t.c1, ph.w.N)
-	if t.q0 >= q1 || t.c0 >= c1 {
+	t.q1, t.c1 = min(t.q1, ph.h.N), min(t.c1, ph.w.N)
+	if t.q0 >= t.q1 || t.c0 >= t.c1 {
 		return
 	}
 	if ph.k == 0 {
@@ -298,38 +298,52 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 	var a tile.DotArgs
 	a.XS = p.stepW * p.ic * 4
 	a.YS = p.ostepW * p.oc * 4
-	a.W = unsafe.Pointer(&o.w[ph.at+ph.k*b.pad])
-	a.Seg, a.NSeg, a.Run = unsafe.Pointer(&ph.seg[0]), len(ph.seg), ph.run
+	a.Run = ph.run
 	a.Tail = b.width - (b.nv-1)*p.set.Lanes
-	if o.fuse.Clip {
-		a.Clip, a.Lo, a.Hi = 1, o.fuse.Lo, o.fuse.Hi
-	}
 	if o.fuse.Bias != nil {
 		bias := unsafe.Pointer(&o.fuse.Bias[b.c0])
 		a.C0, a.C1 = bias, bias
 	}
-	if o.fuse.Accumulate {
-		a.CS = a.YS
+	accumulate := o.fuse.Accumulate
+	row := ph.k / len(ph.seg) * b.nv * p.set.Lanes // floats of the weights of a segment
+	each := max(1, weightFloats/row)
+	for s := 0; s < len(ph.seg); s += each {
+		a.NSeg = min(each, len(ph.seg)-s)
+		a.Seg = unsafe.Pointer(&ph.seg[s])
+		a.W = unsafe.Pointer(&o.w[ph.at+ph.k*b.pad+s*row])
+		if o.fuse.Clip && s+a.NSeg == len(ph.seg) {
+			a.Clip, a.Lo, a.Hi = 1, o.fuse.Lo, o.fuse.Hi
+		}
+		p.rows(ph, b, t, a, accumulate, o.y, win, pitch, image)
+		accumulate = true // what the segments so far gave
 	}
+}
+
+// rows computes the sums of some segments for all outputs of one phase and
+// block in a task.
+func (p *pass) rows(ph *phase, b block, t part, a tile.DotArgs, accumulate bool, y, win []float32, pitch, image int) {
 	mrMax := p.set.MaxMR(b.nv)
 	if p.reuse {
 		mrMax = p.set.MaxReuse(b.nv)
 	}
-	cols := c1 - t.c0
+	if accumulate {
+		a.CS = a.YS
+	}
+	cols := t.c1 - t.c0
 	xg := b.g * p.icg
 	for n := t.n0; n < t.n1; n++ {
-		for q := t.q0; q < q1; q++ {
+		for q := t.q0; q < t.q1; q++ {
 			line, ok := p.line(ph, n, q)
 			if !ok {
 				break
 			}
 			xrow := (n-t.n0)*image + (q-t.q0)*p.stepH*pitch*p.ic + xg
 			yrow := (line*p.ow+ph.w.First+t.c0*p.ostepW)*p.oc + b.c0
-			if 2*cols <= mrMax && q+1 < q1 && !p.reuse {
+			if 2*cols <= mrMax && q+1 < t.q1 && !p.reuse {
 				// a tile of two short rows
 				a.X0, a.X1 = unsafe.Pointer(&win[xrow]), unsafe.Pointer(&win[xrow+p.stepH*pitch*p.ic])
-				a.Y0, a.Y1 = unsafe.Pointer(&o.y[yrow]), unsafe.Pointer(&o.y[yrow+p.ostepH*p.ow*p.oc])
-				if o.fuse.Accumulate {
+				a.Y0, a.Y1 = unsafe.Pointer(&y[yrow]), unsafe.Pointer(&y[yrow+p.ostepH*p.ow*p.oc])
+				if accumulate {
 					a.C0, a.C1 = a.Y0, a.Y1
 				}
 				p.set.Dot(2*cols, b.nv, &a)
@@ -344,8 +358,8 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 					half = 0
 				}
 				a.X0, a.X1 = unsafe.Pointer(&win[xrow]), unsafe.Pointer(&win[xrow+half*p.stepW*p.ic])
-				a.Y0, a.Y1 = unsafe.Pointer(&o.y[yrow]), unsafe.Pointer(&o.y[yrow+half*p.ostepW*p.oc])
-				if o.fuse.Accumulate {
+				a.Y0, a.Y1 = unsafe.Pointer(&y[yrow]), unsafe.Pointer(&y[yrow+half*p.ostepW*p.oc])
+				if accumulate {
 					a.C0, a.C1 = a.Y0, a.Y1
 				}
 				if p.reuse {
