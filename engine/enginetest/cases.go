@@ -129,6 +129,8 @@ func imageCases(n int) []testCase {
 		node(op.MaxPool{Pool: op.Pool{Kernel: []int{2}}}, x(n, 3, 9)),
 		node(op.MaxPoolGrad{Pool: pool(false)}, img, half),
 		node(op.AveragePool{Pool: pool(false)}, img), node(op.AveragePool{Pool: pool(true)}, img), node(op.AveragePool{Pool: pool(false), CountIncludePad: true}, img),
+		node(op.AveragePool{Pool: pool(true), CountIncludePad: true}, img),
+		node(op.AveragePoolGrad{Pool: pool(true), Spatial: []int{7, 8}}, x(n, 6, 4, 5)), node(op.AveragePoolGrad{Pool: pool(true), CountIncludePad: true, Spatial: []int{7, 8}}, x(n, 6, 4, 5)),
 		node(op.AveragePoolGrad{Pool: pool(false), Spatial: []int{7, 8}}, half),
 		node(op.LpPool{Pool: pool(false), P: 2}, img),
 		node(op.GlobalAveragePool{}, img), node(op.GlobalMaxPool{}, img), node(op.GlobalLpPool{P: 2}, img),

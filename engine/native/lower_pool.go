@@ -123,7 +123,7 @@ func lowerAveragePool(c *compiler, n *ir.Node) error {
 	xs, ys := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
 	o := n.Op.(op.AveragePool)
 	w, ok := poolWindow(o.Pool, xs, ys, o.CountIncludePad)
-	if !ok || !isFloat(n.In[0]) || o.CeilMode {
+	if !ok || !isFloat(n.In[0]) {
 		return lowerReference(c, n)
 	}
 	x, y := c.in(n.In[0], channelsLast), c.out(n.Out[0], channelsLast)
@@ -138,7 +138,7 @@ func lowerAveragePoolGrad(c *compiler, n *ir.Node) error {
 	ys, xs := n.In[0].Type.MustShape(), n.Out[0].Type.MustShape()
 	o := n.Op.(op.AveragePoolGrad)
 	w, ok := poolWindow(o.Pool, xs, ys, o.CountIncludePad)
-	if !ok || !isFloat(n.In[0]) || o.CeilMode {
+	if !ok || !isFloat(n.In[0]) {
 		return lowerReference(c, n)
 	}
 	dy, dx := c.in(n.In[0], channelsLast), c.out(n.Out[0], channelsLast)
