@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
@@ -109,6 +110,13 @@ func (c *Controller) insert(p *rewrite.Patch, q *Quantizer) error {
 			return fmt.Errorf("input %d of %q: got value %q, want %q", u.Port, u.Node, got.Name, v.Name)
 		}
 		p.SetInput(r.Def, u.Port, w)
+	}
+	// The shape is the same, and runtimes compute a convolution on integers only
+	// if nothing else reads its result.
+	for _, u := range slices.Clone(v.Uses()) {
+		if readsShape[u.Node.Op.Kind()] {
+			p.SetInput(u.Node, u.Port, w)
+		}
 	}
 	if q.Output {
 		var keep []*ir.Node

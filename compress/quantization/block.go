@@ -37,6 +37,30 @@ var mathFunctions = set("Exp", "Erf", "Round")
 
 var arithmetic = set("Add", "Sub", "Mul", "Div", "Sum", "Max", "Min")
 
+// divides reports whether n divides by data, or computes nothing but what others
+// divide by: a grid has a zero where the divisor has a small number.
+func (p *placer) divides(n *ir.Node) bool {
+	if n.Op.Kind() == "Div" && !p.isConst(n.In[1]) {
+		return true
+	}
+	return arithmetic[n.Op.Kind()] && !p.escapes(n.Out[0]) && p.isDivisor(n.Out[0])
+}
+
+// isDivisor reports whether all that reads v divides by it, perhaps moved.
+func (p *placer) isDivisor(v *ir.Value) bool {
+	uses := v.Uses()
+	for _, u := range uses {
+		kind := u.Node.Op.Kind()
+		switch {
+		case readsShape[kind], kind == "Div" && u.Port == 1, kind == "Reciprocal":
+		case trait(u.Node) == ir.QuantAgnostic && !p.escapes(u.Node.Out[0]) && p.isDivisor(u.Node.Out[0]):
+		default:
+			return false
+		}
+	}
+	return len(uses) > 0
+}
+
 // readsShape are operators that read no element of their input.
 var readsShape = set("Shape", "Size")
 

@@ -240,3 +240,41 @@ func TestPlacement_CompleteLeaves(t *testing.T) {
 		})
 	}
 }
+
+// The shape of a convolution's result is taken from the quantized one, so that
+// nothing else reads what the convolution computes.
+func TestPlacement_CompleteShape(t *testing.T) {
+	n := newNet()
+	a := n.conv("a", n.input("x", 3, 4, 4), 4)
+	g := n.done(t, n.Op(op.Reshape{}, "r", n.conv("b", a, 4), n.Op(op.Shape{}, "shape", a)))
+	if _, err := setup(t, g, quantization.Options{}).Apply(g, nil); err != nil {
+		t.Fatal(err)
+	}
+	if uses := g.Value("a").Uses(); len(uses) != 1 || g.Value("shape").Def.In[0] != g.Value("a/quantizer") {
+		t.Errorf("got %d readers of a, and the shape of %q; want one reader, and the shape of a/quantizer", len(uses), g.Value("shape").Def.In[0].Name)
+	}
+}
+
+// Linear attention divides by a sum of its own: a column of the same matrix
+// product, plus a constant that only keeps it from zero.
+func TestPlacement_CompleteDivisor(t *testing.T) {
+	n := newNet()
+	a := n.relu("r", n.conv("a", n.input("x", 3, 4, 4), 4))
+	m := n.Op(op.MatMul{}, "m", a, a)
+	part := func(name string, from, to int) *ir.Value {
+		return n.Op(op.Slice{}, name, m, n.ConstInts(name+"/from", from), n.ConstInts(name+"/to", to), n.ConstInts(name+"/axes", 3))
+	}
+	sum := n.Op(op.Add{}, "sum", part("last", 3, 4), n.ConstF32("epsilon", 1e-15))
+	g := n.done(t, n.conv("b", n.Op(op.Div{}, "d", part("rest", 0, 3), sum), 2))
+	s := setup(t, g, quantization.Options{})
+	for _, q := range s.Quantizers {
+		if slices.Contains([]string{"m", "last", "rest", "sum"}, q.Value) {
+			t.Errorf("got a quantizer of %s in front of a division by it: %q", q.Value, list(s))
+		}
+	}
+	for _, want := range []string{"sum", "d"} {
+		if !slices.ContainsFunc(s.Float, func(f quantization.Float) bool { return f.Node == want && strings.Contains(f.Why, "division by data") }) {
+			t.Errorf("got %v in float, want %s for being a divisor", s.Float, want)
+		}
+	}
+}

@@ -183,6 +183,9 @@ func (p *placer) request(n *ir.Node) string {
 	if slices.Contains(p.device.Float, kind) {
 		return "operator that " + p.device.Name + " computes in float"
 	}
+	if p.complete() && p.divides(n) {
+		return "division by data, which a grid could round to zero"
+	}
 	if arithmetic[kind] && !p.ahead[n.Out[0].ID] && !p.device.FunctionInputs {
 		return "arithmetic behind the last layer"
 	}
