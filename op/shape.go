@@ -122,6 +122,15 @@ func (Size) EvalDims(in []*ir.Value) ([]ir.Dim, bool) {
 // MapAxes implements [ir.AxisMapper]: lengths are no entries.
 func (Size) MapAxes(*ir.Node, ir.AxisMap) {}
 
+// ReadsShape reports whether n reads the shape of its input and no element of it.
+func ReadsShape(n *ir.Node) bool {
+	switch n.Op.(type) {
+	case Shape, Size:
+		return true
+	}
+	return false
+}
+
 // ConstantOfShape fills a tensor of the given shape with one value of element
 // type DType (the zero value stands for float32): Float or, for integers and
 // booleans, Int.

@@ -244,6 +244,22 @@ func TestReport_CostsAreThoseOfTheShrunkGraph(t *testing.T) {
 }
 
 // TestSetup_Refuses names what is wrong.
+// A layer behind others is no first layer for depending on the size of the input.
+func TestSetup_FirstLayersReadElements(t *testing.T) {
+	b, x := newNet(1, 3, 4, 4)
+	y := b.Op(op.Mul{}, "y", b.conv(x, 3, 3, 1), b.Op(op.Cast{To: tensor.Float32}, "n", b.Op(op.Size{}, "size", x)))
+	b.G.Outputs = []*ir.Value{b.Op(op.Relu{}, "out", b.conv(b.conv(y, 4, 3, 1), 2, 1, 1))}
+	o := everything()
+	o.Params.PruneFirst = new(bool)
+	s, err := pruning.New(o).Setup(b.G)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(s.(*pruning.Setup).Clusters); got != 1 {
+		t.Errorf("got %d clusters, want the one of the second convolution", got)
+	}
+}
+
 func TestSetup_Refuses(t *testing.T) {
 	b, x := newNet(1, 3, 4, 4)
 	b.G.Outputs = []*ir.Value{b.conv(x, 4, 3, 1)}

@@ -229,7 +229,7 @@ func findLayers(g *ir.Graph) layers {
 		for _, v := range n.In {
 			reached = reached || v != nil && fresh[v]
 		}
-		if !reached {
+		if !reached || op.ReadsShape(n) {
 			continue
 		}
 		if isLayer(n) {
@@ -251,7 +251,7 @@ func findLayers(g *ir.Graph) layers {
 		for _, v := range nodes[i].Out {
 			reached = reached || v != nil && open[v]
 		}
-		if !reached {
+		if !reached || op.ReadsShape(nodes[i]) {
 			continue
 		}
 		if isLayer(nodes[i]) {

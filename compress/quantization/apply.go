@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/tensor"
 )
@@ -114,7 +115,7 @@ func (c *Controller) insert(p *rewrite.Patch, q *Quantizer) error {
 	// The shape is the same, and runtimes compute a convolution on integers only
 	// if nothing else reads its result.
 	for _, u := range slices.Clone(v.Uses()) {
-		if readsShape[u.Node.Op.Kind()] {
+		if op.ReadsShape(u.Node) {
 			p.SetInput(u.Node, u.Port, w)
 		}
 	}

@@ -52,7 +52,7 @@ func (p *placer) isDivisor(v *ir.Value) bool {
 	for _, u := range uses {
 		kind := u.Node.Op.Kind()
 		switch {
-		case readsShape[kind], kind == "Div" && u.Port == 1, kind == "Reciprocal":
+		case op.ReadsShape(u.Node), kind == "Div" && u.Port == 1, kind == "Reciprocal":
 		case trait(u.Node) == ir.QuantAgnostic && !p.escapes(u.Node.Out[0]) && p.isDivisor(u.Node.Out[0]):
 		default:
 			return false
@@ -60,9 +60,6 @@ func (p *placer) isDivisor(v *ir.Value) bool {
 	}
 	return len(uses) > 0
 }
-
-// readsShape are operators that read no element of their input.
-var readsShape = set("Shape", "Size")
 
 func set(names ...string) map[string]bool {
 	m := make(map[string]bool, len(names))

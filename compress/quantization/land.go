@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
 )
 
@@ -65,7 +66,7 @@ func (p *placer) completed(v *ir.Value, reqs []request) []request {
 	}
 	if p.uses(v) == 1 && !p.escapes(v) && !average {
 		for _, u := range v.Uses() {
-			if !readsShape[u.Node.Op.Kind()] && p.folds(u.Node) {
+			if !op.ReadsShape(u.Node) && p.folds(u.Node) {
 				return reqs // the chain goes on
 			}
 		}
@@ -91,7 +92,7 @@ func (p *placer) completed(v *ir.Value, reqs []request) []request {
 	more := slices.Clone(reqs)
 	for _, u := range v.Uses() {
 		kind := u.Node.Op.Kind()
-		if readsShape[kind] || asked(u) {
+		if op.ReadsShape(u.Node) || asked(u) {
 			continue
 		}
 		if kind == "QuantizeLinear" || strings.HasPrefix(kind, "FakeQuantize") {

@@ -120,7 +120,7 @@ func (p *placer) escapes(v *ir.Value) bool { return p.output[v] || p.state[v] }
 func (p *placer) uses(v *ir.Value) int {
 	n := 0
 	for _, u := range v.Uses() {
-		if !readsShape[u.Node.Op.Kind()] {
+		if !op.ReadsShape(u.Node) {
 			n++
 		}
 	}

@@ -390,9 +390,8 @@ func readOnIntegers(g *ir.Graph, v *ir.Value) bool {
 			if len(v.Uses()) != 1 || !readOnIntegers(g, u.Node.Out[0]) {
 				return false
 			}
-		case "Shape", "Size":
 		default:
-			if !op.IsFakeQuantizer(u.Node) || bits(u.Node) > integerBits {
+			if !op.ReadsShape(u.Node) && (!op.IsFakeQuantizer(u.Node) || bits(u.Node) > integerBits) {
 				return false
 			}
 		}
