@@ -10,9 +10,9 @@ const (
 	// manyFloats bounds the windows of images that share large weights, of
 	// which only a part must stay beside them.
 	manyFloats = 96 << 10
-	// windowMACs is how many multiplications must use each element that a task
-	// copies to its window, which costs as much as twenty, once there are
-	// fewTasks.
+	// windowMACs is how many multiplications must use each element copied to a
+	// window, which costs as much as twenty: once there are fewTasks, more of
+	// them must not copy much more for fewer.
 	windowMACs = 256
 	fewTasks   = 16
 	// wantTasks is how many tasks a pass is cut into if it is large enough:
@@ -60,21 +60,24 @@ func (p *pass) divide(macs int) {
 		}
 		return macs / p.n * c.img / p.nh * c.row / p.nw * c.col / len(p.blocks) * c.blk
 	}
+	// repeats reports whether tasks of fewer rows or blocks copy too much again
+	repeats := func(row, blk int) bool {
+		copied := func(row, blk int) int { // floats per image
+			return ceilDiv(p.nh, row) * ceilDiv(len(p.blocks), blk) * floats(row, c.col)
+		}
+		then := copied(row, blk)
+		return !p.direct && size() <= macs/fewTasks && 4*then > 5*copied(c.row, c.blk) && macs/p.n < windowMACs*then
+	}
 	for size() > most {
 		weights := p.wlen / len(p.blocks) * c.blk
-		copied := 0
-		if !p.direct {
-			copied = c.img * floats(c.row, c.col)
-		}
+		fewerBlocks, fewerRows := ceilDiv(c.blk, 2), ceilDiv(c.row, 2)
 		switch {
 		case c.img > 1 && !(c.blk > 1 && weights > max(largeWeights, c.img*floats(c.row, c.col))):
 			c.img /= 2
-		case size() < 2*windowMACs*copied && size() <= macs/fewTasks:
-			goto done
-		case c.blk > 1 && (weights > floats(c.row, c.col) || (c.row == 1 || !rowCut) && (p.nh > 1 || c.col <= 64)):
-			c.blk = ceilDiv(c.blk, 2)
-		case rowCut && c.row > 1:
-			c.row = ceilDiv(c.row, 2)
+		case c.blk > 1 && !repeats(c.row, fewerBlocks) && (weights > floats(c.row, c.col) || (c.row == 1 || !rowCut) && (p.nh > 1 || c.col <= 64)):
+			c.blk = fewerBlocks
+		case rowCut && c.row > 1 && !repeats(fewerRows, c.blk):
+			c.row = fewerRows
 		case rowCut && p.nh == 1 && c.col > 64:
 			c.col = halfOf(c.col)
 		default:
