@@ -86,6 +86,9 @@ type Calibration struct {
 	// least n samples, or all there are.
 	Batches func(n int) Batches
 
+	// Training is Batches as training sees them, with augmentation: what batch
+	// normalization adapts to. Nil stands for Batches.
+	Training func(n int) Batches
 	// Labelled is Batches with the target of the loss behind each batch's inputs;
 	// nil where samples have none.
 	Labelled func(n int) Batches

@@ -13,10 +13,10 @@ import (
 )
 
 // BatchNormAdaptation says how to bring the running statistics of batch
-// normalization in line with a model that compression has just changed: data
-// run through the compressed model while every BatchNormalization is in training
-// form with its own momentum; no parameter is touched. The zero value runs
-// [DefaultAdaptationSamples].
+// normalization in line with a model that compression has just changed:
+// training data run through the compressed model while every BatchNormalization
+// is in training form with its own momentum; no parameter is touched. The zero
+// value runs [DefaultAdaptationSamples].
 //
 // Samples count single inputs; steps, if given, count batches instead. A forget
 // stage before it lets every batch replace 9/10 of the statistics, which the
@@ -92,6 +92,9 @@ func AdaptBatchNorm(ctx context.Context, r Runner, g *ir.Graph, c Calibration, s
 	t := g.Clone()
 	if err := pass.TrainingMode(t, pass.TrainingOptions{Momentum: momentum}, nil); err != nil {
 		return fmt.Errorf("batch normalization adaptation: %w", err)
+	}
+	if c.Training != nil {
+		c.Batches = c.Training
 	}
 	err := r.Run(ctx, t, nil, c.Take(samples, steps), func([]*tensor.Tensor) error { return nil })
 	if err != nil {

@@ -330,6 +330,18 @@ func TestBatchNormAdaptation(t *testing.T) {
 			}
 		})
 	}
+	t.Run("training data", func(t *testing.T) {
+		g := bnGraph(t)
+		plain, training := 0, 0
+		data := constant(0, 4, &plain)
+		data.Training = constant(16, 4, &training).Batches
+		if err := (BatchNormAdaptation{Samples: n(4)}).Run(t.Context(), evalRunner{}, g, data); err != nil {
+			t.Fatal(err)
+		}
+		if got := g.Value("mean").Data.F32()[0]; got != 10 || plain != 0 || training != 4 {
+			t.Errorf("got a mean of %g from %d samples and %d of training, want 10 from 4 of training", got, plain, training)
+		}
+	})
 	if err := (BatchNormAdaptation{Samples: n(-1), Steps: n(1), ForgetSteps: -2}).Validate(); err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("got %v, want three problems", err)
 	}

@@ -21,8 +21,7 @@ const (
 )
 
 // loaders opens the data sets of a configuration. eval is in order, calibration
-// is the training data in another order: compression is initialised, and batch
-// normalization adapted, with what training goes on with.
+// is the shuffled training data without augmentation.
 func loaders(c *config.Config) (training, eval, calibration *data.Loader, err error) {
 	if c.Dataset.Train == "" {
 		return nil, nil, nil, errors.New(`no training data: set "dataset" to kind:path, such as cifar10:data/cifar10`)
@@ -56,7 +55,7 @@ func loaders(c *config.Config) (training, eval, calibration *data.Loader, err er
 		Batch: orDefault(c.BatchSize, defaultBatch), Shuffle: true, DropLast: true, Seed: c.Seed, Workers: c.Workers}
 	eval = &data.Loader{Dataset: evalSet, Transforms: c.EvalTransforms, Normalize: c.Preprocessing,
 		Batch: orDefault(c.EvalBatchSize, defaultEvalBatch), Seed: c.Seed, Workers: c.Workers}
-	calibration = &data.Loader{Dataset: trainSet, Transforms: c.TrainTransforms, Normalize: c.Preprocessing,
+	calibration = &data.Loader{Dataset: trainSet, Transforms: c.EvalTransforms, Normalize: c.Preprocessing,
 		Batch: orDefault(c.BatchSize, defaultBatch), Shuffle: true, Seed: c.Seed, Workers: c.Workers}
 	if trainSet.Len() < training.Batch {
 		training.DropLast = false

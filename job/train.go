@@ -268,9 +268,17 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 	return r.beginSearch()
 }
 
+// calibrate is the data of compression: plain for ranges and traces, as training
+// sees it for batch normalization, whose statistics go on from there.
+func (r *run) calibrate(ctx context.Context) compress.Calibration {
+	cal := nncf.Calibration(ctx, r.calibration)
+	cal.Training = nncf.Calibration(ctx, r.train).Batches
+	return cal
+}
+
 // initData is where compression is initialised from.
 func (r *run) initData(ctx context.Context) compress.Calibration {
-	cal := nncf.Calibration(ctx, r.calibration)
+	cal := r.calibrate(ctx)
 	cal.Cache, cal.Note = nncf.CacheDir(), r.opt.Note
 	if r.opt.Progress != nil {
 		cal.Progress = func(p compress.InitProgress) { r.opt.Progress(InitProgress(p)) }
@@ -305,7 +313,7 @@ func (r *run) newTrainer() (err error) {
 	o.Logger, o.Progress = r.opt.Logger, r.opt.Progress
 	var hook train.Hook
 	if r.state.compressed != nil {
-		r.state.compressed.Calibration = nncf.Calibration(context.Background(), r.calibration)
+		r.state.compressed.Calibration = r.calibrate(context.Background())
 		hook = r.state.compressed
 	}
 	r.trainer, err = nncf.NewTrainer(r.state.graph(), o, hook)
