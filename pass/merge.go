@@ -9,8 +9,9 @@ import (
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// mergeRules make one node of chains that only move values.
+// mergeRules make one node of chains that only move values, or prepare it.
 var mergeRules = []rewrite.Rule{
+	{Name: "split-batch", Doc: "a Reshape that splits the batch of transposed matrices goes before the Transpose", Match: splitBatch},
 	{Name: "merge-transpose", Doc: "a Transpose of a Transpose is one Transpose", Match: mergeTranspose},
 	{Name: "merge-reshape", Doc: "a Reshape of a Reshape, Flatten, Squeeze or Unsqueeze is one Reshape", Match: mergeReshape},
 	{Name: "merge-slice", Doc: "a Slice of a Slice along other axes is one Slice", Match: mergeSlice},
@@ -43,6 +44,62 @@ func mergeTranspose(p *rewrite.Patch, n *ir.Node) bool {
 	}
 	take(p, n.Out[0], p.B.Op(op.Transpose{Perm: perm}, n.Name, m.In[0]))
 	return true
+}
+
+// splitBatch swaps Transpose and Reshape in
+//
+//	[…, m, n] → Reshape [b, m, n] → Transpose [b, n, m] → Reshape [b₁, b₂, …, n, m]
+//
+// which is how PyTorch writes the transposed keys of attention: the first Reshape
+// merges the heads with the batch, and is one with the second where they meet.
+func splitBatch(p *rewrite.Patch, n *ir.Node) bool {
+	if _, ok := n.Op.(op.Reshape); !ok {
+		return false
+	}
+	m, t, ok := producer[op.Transpose](n.In[0])
+	if !ok || !slices.Equal(t.Perm, []int{0, 2, 1}) {
+		return false
+	}
+	merging, _, ok := producer[op.Reshape](m.In[0])
+	if !ok {
+		return false
+	}
+	if _, ok := onlyUse(p.Graph(), n.In[0]); !ok {
+		return false
+	}
+	if _, ok := onlyUse(p.Graph(), m.In[0]); !ok {
+		return false
+	}
+	shape, ok := n.In[1].ConstInts()
+	shape = slices.Clone(shape)
+	rank := len(shape)
+	if !ok || rank < 3 || slices.Contains(shape, 0) {
+		return false
+	}
+	for i := 1; i <= 2; i++ { // rows and columns stay
+		if d, known := n.In[0].Type.Dims[3-i].Known(); !known || shape[rank-i] != d {
+			return false
+		}
+	}
+	perm := make([]int, rank)
+	for i := range perm {
+		perm[i] = i
+	}
+	swapLast(perm)
+	swapLast(shape)
+	dims := slices.Clone(n.Out[0].Type.Dims)
+	swapLast(dims)
+	x := merging.In[0]
+	if !slices.EqualFunc(x.Type.Dims, dims, ir.Dim.Equal) {
+		x = p.B.Op(op.Reshape{}, n.Name, m.In[0], p.B.ConstInts(n.Name+"/shape", shape...))
+	}
+	take(p, n.Out[0], p.B.Op(op.Transpose{Perm: perm}, m.Name, x))
+	return true
+}
+
+func swapLast[T any](s []T) {
+	n := len(s)
+	s[n-1], s[n-2] = s[n-2], s[n-1]
 }
 
 func mergeReshape(p *rewrite.Patch, n *ir.Node) bool {
