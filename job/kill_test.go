@@ -110,6 +110,7 @@ func killed(t *testing.T, text string, kills int, everies ...int) {
 			err := cmd.Wait()
 			t.Logf("checkpoints every %d steps: killed after %v of %v: %v; %s", every, delay.Round(time.Millisecond), whole.Round(time.Millisecond), err, position(t, dir))
 		}
+		plantPartials(t, filepath.Join(dir, "runs"))
 		if err := start(dir).Wait(); err != nil {
 			t.Fatal(err)
 		}
@@ -133,6 +134,20 @@ func killed(t *testing.T, text string, kills int, everies ...int) {
 		}
 		if !slices.Equal(names, want) {
 			t.Errorf("the run's folder has %v, want %v", names, want)
+		}
+	}
+}
+
+// plantPartials leaves what a process that is killed while it writes leaves, of
+// every file of a run.
+func plantPartials(t *testing.T, runs string) {
+	t.Helper()
+	if err := os.MkdirAll(runs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"best.ckpt", "last.ckpt", "model.onnx", "levels.svg", "sparsity.svg", "filters.svg", "precision.json", "precision.svg"} {
+		if err := os.WriteFile(filepath.Join(runs, "."+name+".partial-1"), nil, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -19,6 +19,9 @@ const (
 	filtersName  = "filters.svg"  // filters kept of every cluster
 )
 
+// pictures lists them in the order of the report.
+var pictures = []string{levelsName, sparsityName, filtersName}
+
 // draw writes the pictures that the algorithms of the run have, and lists them
 // in the result.
 func (r *run) draw() error {
@@ -26,7 +29,6 @@ func (r *run) draw() error {
 		return nil
 	}
 	all := map[string][]byte{}
-	order := []string{levelsName, sparsityName, filtersName}
 	if b := levelLines(r.result.Epochs); b != nil {
 		all[levelsName] = b
 	}
@@ -39,7 +41,7 @@ func (r *run) draw() error {
 		}
 	}
 	r.result.Pictures = nil
-	for _, name := range order {
+	for _, name := range pictures {
 		b, ok := all[name]
 		if !ok {
 			continue

@@ -12,8 +12,14 @@ import (
 	"github.com/go-nncf/nncf/internal/atomicfile"
 )
 
+// Names of the files about how bits were chosen.
+const (
+	precisionName = "precision.json"
+	paretoName    = "precision.svg" // the Pareto fronts
+)
+
 // writePrecision writes how bits were chosen by sensitivity, if they were, into
-// a folder: precision.json, and precision.svg with the Pareto fronts.
+// a folder.
 func writePrecision(c *nncf.Compressed, dir string) error {
 	for _, x := range compress.All(c.Controller) {
 		q, ok := x.(*quantization.Controller)
@@ -26,10 +32,10 @@ func writePrecision(c *nncf.Compressed, dir string) error {
 		}
 		var b bytes.Buffer
 		q.Precision().WriteSVG(&b)
-		if err := atomicfile.WriteBytes(filepath.Join(dir, "precision.json"), raw); err != nil {
+		if err := atomicfile.WriteBytes(filepath.Join(dir, precisionName), raw); err != nil {
 			return err
 		}
-		if err := atomicfile.WriteBytes(filepath.Join(dir, "precision.svg"), b.Bytes()); err != nil {
+		if err := atomicfile.WriteBytes(filepath.Join(dir, paretoName), b.Bytes()); err != nil {
 			return err
 		}
 	}

@@ -142,7 +142,11 @@ func (r *run) open(context.Context) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return fmt.Errorf("log_dir: %w", err)
 	}
-	for _, path := range []string{r.path(lastName), r.path(bestName), r.output()} {
+	paths := []string{r.output()}
+	for _, name := range append([]string{lastName, bestName, precisionName, paretoName}, pictures...) {
+		paths = append(paths, r.path(name))
+	}
+	for _, path := range paths {
 		if err := train.RemovePartial(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing what a killed run left: %w", err)
 		}
