@@ -81,11 +81,6 @@ func splitBatch(p *rewrite.Patch, n *ir.Node) bool {
 			return false
 		}
 	}
-	perm := make([]int, rank)
-	for i := range perm {
-		perm[i] = i
-	}
-	swapLast(perm)
 	swapLast(shape)
 	dims := slices.Clone(n.Out[0].Type.Dims)
 	swapLast(dims)
@@ -93,7 +88,7 @@ func splitBatch(p *rewrite.Patch, n *ir.Node) bool {
 	if !slices.EqualFunc(x.Type.Dims, dims, ir.Dim.Equal) {
 		x = p.B.Op(op.Reshape{}, n.Name, m.In[0], p.B.ConstInts(n.Name+"/shape", shape...))
 	}
-	take(p, n.Out[0], p.B.Op(op.Transpose{Perm: perm}, m.Name, x))
+	take(p, n.Out[0], op.SwapLast(p.B, m.Name, x))
 	return true
 }
 

@@ -243,7 +243,6 @@ func TestReport_CostsAreThoseOfTheShrunkGraph(t *testing.T) {
 	}
 }
 
-// TestSetup_Refuses names what is wrong.
 // A layer behind others is no first layer for depending on the size of the input.
 func TestSetup_FirstLayersReadElements(t *testing.T) {
 	b, x := newNet(1, 3, 4, 4)
@@ -260,6 +259,7 @@ func TestSetup_FirstLayersReadElements(t *testing.T) {
 	}
 }
 
+// TestSetup_Refuses names what is wrong.
 func TestSetup_Refuses(t *testing.T) {
 	b, x := newNet(1, 3, 4, 4)
 	b.G.Outputs = []*ir.Value{b.conv(x, 4, 3, 1)}

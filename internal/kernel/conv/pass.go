@@ -304,7 +304,9 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 		bias := unsafe.Pointer(&o.fuse.Bias[b.c0])
 		a.C0, a.C1 = bias, bias
 	}
-	accumulate := o.fuse.Accumulate
+	if o.fuse.Accumulate {
+		a.CS = a.YS
+	}
 	row := ph.k / len(ph.seg) * b.nv * p.set.Lanes // floats of the weights of a segment
 	each := max(1, weightFloats/row)
 	for s := 0; s < len(ph.seg); s += each {
@@ -314,21 +316,19 @@ func (p *pass) tiles(ph *phase, b block, t part, o operands, win []float32, pitc
 		if o.fuse.Clip && s+a.NSeg == len(ph.seg) {
 			a.Clip, a.Lo, a.Hi = 1, o.fuse.Lo, o.fuse.Hi
 		}
-		p.rows(ph, b, t, a, accumulate, o.y, win, pitch, image)
-		accumulate = true // what the segments so far gave
+		p.rows(ph, b, t, a, o.y, win, pitch, image)
+		a.CS = a.YS // the next segments add to what these gave
 	}
 }
 
 // rows computes the sums of some segments for all outputs of one phase and
-// block in a task.
-func (p *pass) rows(ph *phase, b block, t part, a tile.DotArgs, accumulate bool, y, win []float32, pitch, image int) {
+// block in a task. It adds to y if a.CS is not 0, else to the bias in a.
+func (p *pass) rows(ph *phase, b block, t part, a tile.DotArgs, y, win []float32, pitch, image int) {
 	mrMax := p.set.MaxMR(b.nv)
 	if p.reuse {
 		mrMax = p.set.MaxReuse(b.nv)
 	}
-	if accumulate {
-		a.CS = a.YS
-	}
+	accumulate := a.CS != 0
 	cols := t.c1 - t.c0
 	xg := b.g * p.icg
 	for n := t.n0; n < t.n1; n++ {
