@@ -103,7 +103,12 @@ func (m *Model) Export(path string, o ExportOptions) error {
 	return save(path, m.Graph, o)
 }
 
+// save writes a graph with the batch of the file that it came from.
 func save(path string, g *ir.Graph, o ExportOptions) error {
+	g, err := pass.RestoreBatch(g)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
 	if o.Opset != 0 { // operators that the opset lacks are spelled out
 		g = g.Clone()
 		if err := pass.ForOpset(g, o.Opset, nil); err != nil {

@@ -152,17 +152,20 @@ func (g *errorGoal) report(r *Result, f *searchFile) {
 // float32 rounding moves values to a neighbouring point of their grids, it is
 // another model than the one that was measured before.
 func (o QuantizeOptions) measureFile(ctx context.Context, m *nncf.Model, r *SearchReport) error {
-	g := &errorGoal{o: o, m: m}
-	g.o.Note = nil
-	if err := g.begin(ctx, nil, false); err != nil {
-		return err
-	}
 	file, err := onnx.Load(o.Output)
 	if err == nil {
 		err = pass.Canonicalize(file, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("reading the exported model back: %w", err)
+	}
+	g := &errorGoal{o: o, m: m}
+	g.o.Note = nil
+	if err := serve(file, g.o.note, o.Held); err != nil { // it may have its fixed batch again
+		return err
+	}
+	if err := g.begin(ctx, nil, false); err != nil {
+		return err
 	}
 	if r.Outputs.After, err = g.ref.Errors(ctx, file); err != nil {
 		return err

@@ -1,14 +1,17 @@
 package job
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
+	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/train"
 	"github.com/go-nncf/nncf/zoo"
@@ -117,10 +120,35 @@ func classifies(t ir.Type) bool {
 	return true
 }
 
-// fit makes loaders serve a model: one that reads sequences gets images of one
-// channel as such; with a fixed batch axis they get its batch, and leave out samples that do not fill one. More classes than the model has
-// outputs are an error. Loaders may be nil.
-func fit(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error {
+// fit makes loaders serve m: one that reads sequences gets images of one channel
+// as such. A model whose fixed batch is not that of a loader gets a free one; where
+// that cannot be done, loaders get the model's batch. More classes than the model
+// has outputs are an error. Loaders may be nil.
+func fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ...*data.Loader) error {
+	if n := fixedBatch(m.Graph); n > 0 && slices.ContainsFunc(loaders, func(l *data.Loader) bool { return l != nil && l.BatchSize() != n }) {
+		if err := nncf.FreeBatch(ctx, m, engine.Options{Threads: threads, Logger: o.Logger}); err != nil {
+			o.note("the model keeps its batch of %d: %v", n, err)
+		} else {
+			o.note("the model has a fixed batch of %d: it is free here, exported files have it again", n)
+		}
+	}
+	return serve(m.Graph, o.note, loaders...)
+}
+
+// fixedBatch returns the batch of a model with one input, 0 if it is free.
+func fixedBatch(g *ir.Graph) int {
+	if len(g.Inputs) != 1 || g.Inputs[0].Type.Rank() == 0 {
+		return 0
+	}
+	if n, fixed := g.Inputs[0].Type.Dims[0].Known(); fixed {
+		return n
+	}
+	return 0
+}
+
+// serve is [fit] for a graph that stays as it is: with a fixed batch axis loaders
+// get its batch, and leave out samples that do not fill one.
+func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error {
 	if len(g.Inputs) != 1 {
 		return fmt.Errorf("the model has %d inputs, a data set feeds one", len(g.Inputs))
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/data"
-	"github.com/go-nncf/nncf/ir"
 )
 
 // DiffResult is how two models differ on data.
@@ -42,8 +41,8 @@ func Diff(ctx context.Context, first, second string, l *data.Loader, samples, th
 		return nil, err
 	}
 	l.Batch = min(l.BatchSize(), diffBatch)
-	for _, g := range []*ir.Graph{a.Graph, b.Graph} {
-		if err := fit(g, o.note, l); err != nil {
+	for _, m := range []*nncf.Model{a, b} {
+		if err := fit(ctx, m, &o, threads, l); err != nil {
 			return nil, err
 		}
 	}

@@ -1,16 +1,12 @@
 package job_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/data"
@@ -49,7 +45,7 @@ func fileModel(t testing.TB, name string) string {
 // out, before any file is written.
 func TestTrain_Mistakes(t *testing.T) {
 	dir := t.TempDir()
-	writeModel(t, filepath.Join(dir, "fixed.onnx"), 1, zoo.Options{})
+	writeMixing(t, filepath.Join(dir, "fixed.onnx"), 1)
 	writeModel(t, filepath.Join(dir, "three.onnx"), 0, zoo.Options{Classes: 3})
 	if err := os.WriteFile(filepath.Join(dir, "text.onnx"), []byte("not a model"), 0o644); err != nil {
 		t.Fatal(err)
@@ -139,87 +135,6 @@ func TestTrain_Cancelled(t *testing.T) {
 	wantError(t, err, "before training began; the same command begins again")
 	if _, err := os.Stat(filepath.Join(cfg.Dir, "runs", "last.ckpt")); err == nil {
 		t.Error("there is a checkpoint all the same")
-	}
-}
-
-// TestFixedBatch evaluates, quantizes and trains models with a batch that the
-// file fixes, and compares with the same model without.
-func TestFixedBatch(t *testing.T) {
-	dir := t.TempDir()
-	c := parse(t, dir, small)
-	open := func(split data.Split) *data.Loader {
-		ds, err := data.Open(c.Dataset.Train, data.Options{Split: split})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &data.Loader{Dataset: ds, Transforms: c.EvalTransforms, Normalize: c.Preprocessing, Batch: 40}
-	}
-	free := filepath.Join(dir, "free.onnx")
-	writeModel(t, free, 0, zoo.Options{})
-	want, err := job.Evaluate(t.Context(), free, open(data.Test), 0, job.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, batch := range []int{1, 40, 50} {
-		path := filepath.Join(dir, "fixed.onnx")
-		writeModel(t, path, batch, zoo.Options{})
-		var n notes
-		got, err := job.Evaluate(t.Context(), path, open(data.Test), 0, job.Options{Note: n.note})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if samples := 120 / batch * batch; got.Samples != samples {
-			t.Errorf("batch %d: got %d samples, want %d", batch, got.Samples, samples)
-		}
-		switch batch {
-		case 1:
-			n.want(t, "fixed batch of 1")
-		case 40:
-			if n.lines != nil {
-				t.Errorf("notes about nothing: %q", n.lines)
-			}
-		case 50:
-			n.want(t, "leaving out the last 20 of 120 samples")
-			continue
-		}
-		if math.Abs(got.Metrics.Loss-want.Metrics.Loss) > 1e-6 || got.Metrics.Top1 != want.Metrics.Top1 {
-			t.Errorf("batch %d: got %+v, want %+v", batch, got.Metrics, want.Metrics)
-		}
-		if d := cmp.Diff(want.Metrics.Confusion, got.Metrics.Confusion); d != "" {
-			t.Errorf("batch %d: -want +got:\n%s", batch, d)
-		}
-	}
-	// Too few samples for one batch.
-	path := filepath.Join(dir, "large.onnx")
-	writeModel(t, path, 500, zoo.Options{})
-	_, err = job.Evaluate(t.Context(), path, open(data.Test), 0, job.Options{})
-	wantError(t, err, "fixed batch of 500", "only 120 samples")
-
-	writeModel(t, filepath.Join(dir, "one.onnx"), 1, zoo.Options{})
-	algorithms, err := c.Algorithms()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := job.Quantize(t.Context(), job.QuantizeOptions{Model: filepath.Join(dir, "one.onnx"), Output: filepath.Join(dir, "new", "int8.onnx"),
-		Algorithms: algorithms, Samples: 20, Data: open(data.Train), Eval: open(data.Test)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if q.Samples != 120 || q.Export.Compared != 100 || q.Export.Bits != "8" {
-		t.Errorf("quantized with batch 1: got %d samples, export %+v", q.Samples, q.Export)
-	}
-	again := filepath.Join(dir, "again.onnx")
-	if _, err := job.Export(t.Context(), q.Checkpoint, again, job.ExportOptions{}, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	a, errA := os.ReadFile(again)
-	b, errB := os.ReadFile(q.Output)
-	if errA != nil || errB != nil || !bytes.Equal(a, b) {
-		t.Errorf("the checkpoint %s exports another file (%v, %v)", q.Checkpoint, errA, errB)
-	}
-	cfg := parse(t, dir, edit(t, fileModel(t, "one.onnx"), `"batch_size": 16`, `"batch_size": 1`, `"epochs": 2`, `"epochs": 1, "train_samples": 20`))
-	if r := mustTrain(t, cfg, job.Options{}); len(r.Epochs) != 1 || r.Epochs[0].Train.Samples != 20 {
-		t.Errorf("trained with batch 1: got %+v", r.Epochs)
 	}
 }
 

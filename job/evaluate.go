@@ -21,7 +21,7 @@ func EvaluateIn(ctx context.Context, s *runtimes.Session, model string, l *data.
 	defer func() { err = cancelled(ctx, err) }()
 	// Runtimes take files that the library cannot read; these are fed as they come.
 	if g, err := onnx.Load(model); err == nil {
-		if err := fit(g, opt.note, l); err != nil {
+		if err := serve(g, opt.note, l); err != nil {
 			return nil, err
 		}
 	}

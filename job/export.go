@@ -153,7 +153,7 @@ func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loade
 		return fmt.Errorf("reading the exported model back: %w", err)
 	}
 	cal := nncf.Calibration(ctx, samples)
-	c, err := nncf.Compare(ctx, s.graph(), m, func() compress.Batches { return inParts(cal.Batches(limit), diffBatch, s.graph()) }, threads)
+	c, err := nncf.Compare(ctx, s.graph(), m, func() compress.Batches { return inParts(cal.Batches(limit), s.graph(), m) }, threads)
 	if err != nil {
 		return fmt.Errorf("running the exported model: %w", err)
 	}
@@ -177,7 +177,7 @@ func (r *ExportReport) verify(ctx context.Context, s *state, samples *data.Loade
 	if len(r.Layers) == 0 {
 		return nil
 	}
-	x, err := nncf.CompareStepwise(ctx, s.graph(), m, inParts(cal.Batches(stepwiseSamples), diffBatch, s.graph()), threads)
+	x, err := nncf.CompareStepwise(ctx, s.graph(), m, inParts(cal.Batches(stepwiseSamples), s.graph(), m), threads)
 	if err != nil {
 		return fmt.Errorf("running the exported model: %w", err)
 	}
@@ -195,14 +195,17 @@ const stepwiseSamples = 10
 // grid now and then does not.
 const departs = 1e-4
 
-// inParts cuts batches into parts of at most n samples, unless the model has a
-// fixed batch.
-func inParts(batches compress.Batches, n int, g *ir.Graph) compress.Batches {
-	if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 {
-		return batches
-	}
-	if _, fixed := g.Inputs[0].Type.Dims[0].Known(); fixed {
-		return batches
+// inParts cuts batches into parts that two models take, of diffBatch samples
+// unless one has a fixed batch. What does not fill a fixed batch is left out.
+func inParts(batches compress.Batches, models ...*ir.Graph) compress.Batches {
+	n, fixed := diffBatch, false
+	for _, g := range models {
+		if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 {
+			return batches
+		}
+		if k, known := g.Inputs[0].Type.Dims[0].Known(); known && k > 0 {
+			n, fixed = k, true
+		}
 	}
 	return func(yield func([]*tensor.Tensor, error) bool) {
 		for b, err := range batches {
@@ -214,7 +217,7 @@ func inParts(batches compress.Batches, n int, g *ir.Graph) compress.Batches {
 			}
 			s := b[0].Shape().Clone()
 			all, row := s[0], max(1, tensor.Shape(s[1:]).Numel())
-			for i := 0; i < all; i += n {
+			for i := 0; i < all && (!fixed || i+n <= all); i += n {
 				s[0] = min(n, all-i)
 				if !yield([]*tensor.Tensor{tensor.From(b[0].F32()[i*row:(i+s[0])*row], s.Clone()...)}, nil) {
 					return

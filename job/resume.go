@@ -26,7 +26,7 @@ func (r *run) resume(ck *train.Checkpoint) (err error) {
 	if err := r.sameRun(); err != nil {
 		return err
 	}
-	if err := r.fitLoaders(r.state.float); err != nil {
+	if err := serve(r.state.float.Graph, r.opt.note, r.train, r.eval, r.calibration); err != nil {
 		return err
 	}
 	if r.meta.Result != nil {

@@ -192,8 +192,12 @@ func (r *run) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.fitLoaders(m); err != nil {
+	batch := r.train.BatchSize()
+	if err := fit(ctx, m, &r.opt, r.c.Threads, r.train, r.eval, r.calibration); err != nil {
 		return err
+	}
+	if n := fixedBatch(m.Graph); n > 0 && n != batch && r.epochs() > 0 { // which the settings of training are for
+		return fmt.Errorf(`input %q of the model has a fixed batch of %d, training wants batches of %d: set "batch_size" to %d, or export the model with a free batch axis`, m.Graph.Inputs[0].Name, n, batch, n)
 	}
 	if r.c.BatchNorm.Insert {
 		n, err := nncf.InsertBatchNorm(ctx, m, nncf.Calibration(ctx, r.calibration), cmp.Or(r.c.BatchNorm.InsertSamples, compress.DefaultAdaptationSamples), engine.Options{Threads: r.c.Threads, Logger: r.opt.Logger})
@@ -225,17 +229,6 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(r.save(bestName), r.save(lastName))
-}
-
-// fitLoaders adapts the loaders to the model. Training does not adapt: its
-// settings belong to the batch size.
-func (r *run) fitLoaders(m *nncf.Model) error {
-	if in := m.Graph.Inputs; len(in) == 1 && in[0].Type.Rank() > 0 && r.epochs() > 0 {
-		if n, fixed := in[0].Type.Dims[0].Known(); fixed && n != r.train.BatchSize() {
-			return fmt.Errorf(`input %q of the model has a fixed batch of %d, training wants batches of %d: set "batch_size" to %d, or export the model with a free batch axis`, in[0].Name, n, r.train.BatchSize(), n)
-		}
-	}
-	return fit(m.Graph, r.opt.note, r.train, r.eval, r.calibration)
 }
 
 func (r *run) compress(ctx context.Context, m *nncf.Model) error {

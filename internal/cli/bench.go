@@ -25,7 +25,7 @@ import (
 type benchCmd struct {
 	Model   string  `arg:"" help:"ONNX file, or the name of a built-in network: resnet20, resnet18, resnet50, mobilenet_v2, …"`
 	Train   bool    `help:"Time training steps instead of inference: forward, cross-entropy, backward, SGD with momentum."`
-	Batch   int     `help:"Batch size." default:"1"`
+	Batch   *int    `help:"Batch size; default the one that the model was exported with, or 1." placeholder:"N"`
 	Config  string  `help:"Configuration whose compression section is applied first." placeholder:"FILE"`
 	Seconds float64 `help:"How long to measure." default:"8"`
 	Layers  bool    `help:"Print a line for each layer, too; --json always has them."`
@@ -82,8 +82,8 @@ type spreadOf struct {
 }
 
 func (c *benchCmd) Run(s *session) error {
-	if c.Batch < 1 {
-		return usagef("--batch: got %d, want 1 or more", c.Batch)
+	if c.Batch != nil && *c.Batch < 1 {
+		return usagef("--batch: got %d, want 1 or more", *c.Batch)
 	}
 	if !(c.Seconds >= 0) {
 		return usagef("--seconds: got %g, want 0 or more", c.Seconds)
@@ -119,7 +119,7 @@ func (c *benchCmd) Run(s *session) error {
 	}
 	times = times[warm:]
 	slices.Sort(times)
-	r := benchResult{Model: c.Model, Batch: c.Batch, Train: c.Train, Config: c.Config, Runs: len(times)}
+	r := benchResult{Model: c.Model, Batch: b.batch, Train: c.Train, Config: c.Config, Runs: len(times)}
 	if !c.Train { // a call, and nothing else
 		rest = 0
 	}
@@ -187,6 +187,7 @@ func (p watched) Run(ctx context.Context) error {
 // benched is what is timed: step runs program, and for training what belongs to
 // a step besides.
 type benched struct {
+	batch   int
 	program engine.Program
 	watch   *stopwatch
 	step    func() error
@@ -198,7 +199,7 @@ func (c *benchCmd) prepare(s *session, m *nncf.Model) (*benched, error) {
 	if len(m.Graph.Inputs) != 1 {
 		return nil, fmt.Errorf("the model has %d inputs, bench feeds one", len(m.Graph.Inputs))
 	}
-	shape, err := batchShape(m.Graph.Inputs[0], c.Batch)
+	shape, err := batchShape(s, m, c.Batch)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +226,7 @@ func (c *benchCmd) prepare(s *session, m *nncf.Model) (*benched, error) {
 		return nil, err
 	}
 	p.Input(0).CopyFrom(x)
-	return &benched{program: p, watch: watch, step: func() error { return p.Run(s.ctx) }, close: p.Close}, nil
+	return &benched{batch: shape[0], program: p, watch: watch, step: func() error { return p.Run(s.ctx) }, close: p.Close}, nil
 }
 
 // deployed returns a copy of g for inputs of one shape as inference runs it:
@@ -290,7 +291,7 @@ func (c *benchCmd) prepareTraining(s *session, g *ir.Graph, hook train.Hook, x *
 	}
 	target := tensor.New(p.Input(1).DType(), p.Input(1).Shape()...)
 	fillLabels(target, p.Output(1))
-	return &benched{program: p, watch: watch, close: t.Close, step: func() error {
+	return &benched{batch: x.Shape()[0], program: p, watch: watch, close: t.Close, step: func() error {
 		_, err := t.StepTensors(s.ctx, x, target, 0)
 		return err
 	}}, nil
@@ -310,23 +311,39 @@ func fillLabels(target, scores *tensor.Tensor) {
 	}
 }
 
-// batchShape is the input's shape for a batch; only the first axis may be open.
-func batchShape(v *ir.Value, batch int) ([]int, error) {
-	if v.Type.DType != tensor.Float32 {
-		return nil, fmt.Errorf("input %q: got %v, want float32", v.Name, v.Type)
+// batchShape is the shape of the model's input for a batch, nil for the model's
+// own. A model with a fixed batch of another length gets a free one.
+func batchShape(s *session, m *nncf.Model, batch *int) ([]int, error) {
+	v := m.Graph.Inputs[0]
+	if v.Type.DType != tensor.Float32 || v.Type.Rank() == 0 {
+		return nil, fmt.Errorf("input %q: got %v, want float32 with a batch axis", v.Name, v.Type)
 	}
-	var s []int
+	if n, fixed := v.Type.Dims[0].Known(); fixed && batch != nil && *batch != n {
+		if err := nncf.FreeBatch(s.ctx, m, engine.Options{Threads: s.Threads, Logger: s.log}); err != nil {
+			return nil, fmt.Errorf("input %q has a fixed batch of %d: %w", v.Name, n, err)
+		}
+		v = m.Graph.Inputs[0]
+	}
+	var shape []int
 	for i, d := range v.Type.Dims {
 		n, ok := d.Known()
 		switch {
 		case i == 0 && !ok:
-			n = batch
+			n = orOne(batch)
 		case !ok:
 			return nil, fmt.Errorf("input %q has type %v: only the batch axis may be open", v.Name, v.Type)
 		}
-		s = append(s, n)
+		shape = append(shape, n)
 	}
-	return s, nil
+	return shape, nil
+}
+
+// orOne is the batch of a model without one of its own.
+func orOne(batch *int) int {
+	if batch == nil {
+		return 1
+	}
+	return *batch
 }
 
 // fillRandom fills x with numbers in -1..1 from a fixed linear congruence.

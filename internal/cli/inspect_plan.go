@@ -17,7 +17,7 @@ import (
 type planFlags struct {
 	Plan      bool `help:"Print the steps that the engine runs: kernels, what was fused and why or why not, bytes moved, the map of memory. With --cpu also for a machine that has more than this one." xor:"form" group:"graph"`
 	PlanTrain bool `name:"train" help:"With --plan: of a training step rather than of inference." group:"graph"`
-	PlanBatch int  `name:"plan-batch" help:"With --plan: batch size." default:"1" placeholder:"N" group:"graph"`
+	PlanBatch *int `name:"plan-batch" help:"With --plan: batch size; default the one that the model was exported with, or 1." placeholder:"N" group:"graph"`
 	memoryFlag
 }
 
@@ -40,9 +40,9 @@ func assume(level string) (restore func()) {
 // check refuses what would have no effect.
 func (f planFlags) check() error {
 	switch {
-	case f.PlanBatch < 1:
-		return usagef("--plan-batch: got %d, want 1 or more", f.PlanBatch)
-	case !f.Plan && (f.PlanTrain || f.PlanBatch != 1 || f.MaxMemory != ""):
+	case f.PlanBatch != nil && *f.PlanBatch < 1:
+		return usagef("--plan-batch: got %d, want 1 or more", *f.PlanBatch)
+	case !f.Plan && (f.PlanTrain || f.PlanBatch != nil || f.MaxMemory != ""):
 		return usagef("--train, --plan-batch and --max-memory are about the plan: add --plan")
 	}
 	_, err := f.bytes()
@@ -60,28 +60,31 @@ type plan struct {
 
 // plan compiles the model as training or inference would, and prints the plan.
 func (c *inspectCmd) plan(s *session) error {
-	m, k, err := c.subject(s)
+	m, err := loadModel(c.Model)
 	if err != nil {
 		return err
-	}
-	var hook train.Hook // a nil *Compressed would not be nil in it
-	if k != nil {
-		hook = k
 	}
 	f := c.planFlags
 	if len(m.Graph.Inputs) != 1 {
 		return fmt.Errorf("the model has %d inputs, --plan takes one", len(m.Graph.Inputs))
 	}
-	in := m.Graph.Inputs[0]
-	shape, err := batchShape(in, f.PlanBatch)
+	shape, err := batchShape(s, m, f.PlanBatch)
 	if err != nil {
 		return err
+	}
+	var hook train.Hook
+	if c.Config != "" {
+		k, err := c.compress(s, m)
+		if err != nil {
+			return err
+		}
+		m, hook = &nncf.Model{Graph: k.Graph, Trace: k.Trace}, k
 	}
 	limit, err := f.bytes()
 	if err != nil {
 		return err
 	}
-	p := plan{Model: c.Model, Batch: f.PlanBatch, Train: f.PlanTrain}
+	p := plan{Model: c.Model, Batch: shape[0], Train: f.PlanTrain}
 	if f.PlanTrain {
 		t, err := nncf.NewTrainer(m.Graph, train.Options{Schedule: train.ScheduleOptions{LR: 0.01}, Threads: s.Threads, MaxMemory: limit, Logger: s.log}, hook)
 		if err != nil {

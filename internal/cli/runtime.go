@@ -72,7 +72,7 @@ func countLayers(s *runtimes.Session) ([]layerCount, error) {
 }
 
 // portShape is the shape of a session's only input for a batch.
-func portShape(s *runtimes.Session, batch int) (name string, shape []int, err error) {
+func portShape(s *runtimes.Session, batch *int) (name string, shape []int, err error) {
 	ports := s.Inputs()
 	if len(ports) != 1 {
 		return "", nil, fmt.Errorf("the model has %d inputs, bench feeds one", len(ports))
@@ -85,7 +85,7 @@ func portShape(s *runtimes.Session, batch int) (name string, shape []int, err er
 	for i, d := range shape {
 		switch {
 		case i == 0 && d < 0:
-			shape[i] = batch
+			shape[i] = orOne(batch)
 		case d < 0:
 			return "", nil, fmt.Errorf("input %v: only the batch axis may be open", p)
 		}
