@@ -975,8 +975,8 @@ vectors51:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     (SI)(R11*4), Z3
 	VMOVUPS     (DI)(R11*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+128(FP), R12
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     (R12)(R11*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -993,8 +993,8 @@ vectors51:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     64(SI)(R11*4), Z3
 	VMOVUPS     64(DI)(R11*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+128(FP), R12
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     64(R12)(R11*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1018,8 +1018,8 @@ vector48:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     (SI)(R11*4), Z3
 	VMOVUPS     (DI)(R11*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+128(FP), R12
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     (R12)(R11*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1048,9 +1048,9 @@ tail49:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS.Z   (SI)(R11*4), K1, Z3
 	VMOVUPS.Z   (DI)(R11*4), K1, Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+128(FP), R12
 	VMOVUPS.Z   (R12)(R11*4), K1, Z5
+	VMAXPS      Z2, Z3, Z2
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
 	VMULPS      Z4, Z2, Z2
@@ -1107,8 +1107,8 @@ vectors57:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     (DI)(R12*4), Z3
 	VMOVUPS     (R8)(R12*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+152(FP), R13
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     (R13)(R12*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1127,8 +1127,8 @@ vectors57:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     64(DI)(R12*4), Z3
 	VMOVUPS     64(R8)(R12*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+152(FP), R13
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     64(R13)(R12*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1154,8 +1154,8 @@ vector54:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     (DI)(R12*4), Z3
 	VMOVUPS     (R8)(R12*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+152(FP), R13
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     (R13)(R12*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1186,9 +1186,9 @@ tail55:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS.Z   (DI)(R12*4), K1, Z3
 	VMOVUPS.Z   (R8)(R12*4), K1, Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+152(FP), R13
 	VMOVUPS.Z   (R13)(R12*4), K1, Z5
+	VMAXPS      Z2, Z3, Z2
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
 	VMULPS      Z4, Z2, Z2
@@ -1250,8 +1250,8 @@ vectors63:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     (R9)(R14*4), Z3
 	VMOVUPS     (R10)(R14*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+200(FP), R15
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     (R15)(R14*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1272,8 +1272,8 @@ vectors63:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     64(R9)(R14*4), Z3
 	VMOVUPS     64(R10)(R14*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+200(FP), R15
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     64(R15)(R14*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1301,8 +1301,8 @@ vector60:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS     (R9)(R14*4), Z3
 	VMOVUPS     (R10)(R14*4), Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+200(FP), R15
+	VMAXPS      Z2, Z3, Z2
 	VMOVUPS     (R15)(R14*4), Z5
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
@@ -1337,9 +1337,9 @@ tail61:
 	VMINPS      Z2, Z1, Z2
 	VMOVUPS.Z   (R9)(R14*4), K1, Z3
 	VMOVUPS.Z   (R10)(R14*4), K1, Z4
-	VMAXPS      Z2, Z3, Z2
 	MOVQ        qh_base+200(FP), R15
 	VMOVUPS.Z   (R15)(R14*4), K1, Z5
+	VMAXPS      Z2, Z3, Z2
 	VMINPS      Z2, Z5, Z2
 	VSUBPS      Z3, Z2, Z2
 	VMULPS      Z4, Z2, Z2
@@ -1418,11 +1418,12 @@ row68:
 	VMOVUPS.Z   Z12, K1, Z15
 	VADDPS      Z15, Z6, Z6
 	MOVQ        ql_base+248(FP), R9
+	MOVQ        qh_base+272(FP), R10
 	VMOVUPS     (R9)(SI*4), Z15
 	VMAXPS      Z14, Z15, Z15
-	MOVQ        qh_base+272(FP), R9
-	VMOVUPS     (R9)(SI*4), Z16
+	VMOVUPS     (R10)(SI*4), Z16
 	VMINPS      Z15, Z16, Z15
+	VCMPPS      $0x00, Z14, Z15, K1
 	MOVQ        ql_base+248(FP), R9
 	VSUBPS      (R9)(SI*4), Z15, Z15
 	MOVQ        qs_base+296(FP), R9
@@ -1432,14 +1433,9 @@ row68:
 	VRNDSCALEPS $0x08, Z15, Z15
 	MOVQ        qs_base+296(FP), R9
 	VDIVPS      (R9)(SI*4), Z15, Z15
-	VSUBPS      Z14, Z15, Z15
-	VMULPS      Z15, Z12, Z15
-	MOVQ        ql_base+248(FP), R9
-	VCMPPS      $0x1d, (R9)(SI*4), Z14, K1
-	MOVQ        qh_base+272(FP), R9
-	VCMPPS      $0x12, (R9)(SI*4), Z14, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z15, K1, Z14
+	VSUBPS      Z14, Z15, Z14
+	VMULPS      Z14, Z12, Z14
+	VMOVUPS.Z   Z14, K1, Z14
 	VADDPS      Z14, Z4, Z4
 	VCMPPS      $0x1e, Z0, Z13, K2
 	KANDW       K1, K2, K1
@@ -1469,11 +1465,12 @@ row68:
 	VMOVUPS.Z   Z12, K1, Z15
 	VADDPS      Z15, Z11, Z11
 	MOVQ        ql_base+248(FP), R9
+	MOVQ        qh_base+272(FP), R10
 	VMOVUPS     64(R9)(SI*4), Z15
 	VMAXPS      Z14, Z15, Z15
-	MOVQ        qh_base+272(FP), R9
-	VMOVUPS     64(R9)(SI*4), Z16
+	VMOVUPS     64(R10)(SI*4), Z16
 	VMINPS      Z15, Z16, Z15
+	VCMPPS      $0x00, Z14, Z15, K1
 	MOVQ        ql_base+248(FP), R9
 	VSUBPS      64(R9)(SI*4), Z15, Z15
 	MOVQ        qs_base+296(FP), R9
@@ -1483,14 +1480,9 @@ row68:
 	VRNDSCALEPS $0x08, Z15, Z15
 	MOVQ        qs_base+296(FP), R9
 	VDIVPS      64(R9)(SI*4), Z15, Z15
-	VSUBPS      Z14, Z15, Z15
-	VMULPS      Z15, Z12, Z15
-	MOVQ        ql_base+248(FP), R9
-	VCMPPS      $0x1d, 64(R9)(SI*4), Z14, K1
-	MOVQ        qh_base+272(FP), R9
-	VCMPPS      $0x12, 64(R9)(SI*4), Z14, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z15, K1, Z14
+	VSUBPS      Z14, Z15, Z14
+	VMULPS      Z14, Z12, Z14
+	VMOVUPS.Z   Z14, K1, Z14
 	VADDPS      Z14, Z9, Z9
 	VCMPPS      $0x1e, Z0, Z13, K2
 	KANDW       K1, K2, K1
@@ -1563,11 +1555,12 @@ row69:
 	VMOVUPS.Z   Z7, K1, Z10
 	VADDPS      Z10, Z6, Z6
 	MOVQ        ql_base+248(FP), R9
+	MOVQ        qh_base+272(FP), R10
 	VMOVUPS     (R9)(SI*4), Z10
 	VMAXPS      Z9, Z10, Z10
-	MOVQ        qh_base+272(FP), R9
-	VMOVUPS     (R9)(SI*4), Z11
+	VMOVUPS     (R10)(SI*4), Z11
 	VMINPS      Z10, Z11, Z10
+	VCMPPS      $0x00, Z9, Z10, K1
 	MOVQ        ql_base+248(FP), R9
 	VSUBPS      (R9)(SI*4), Z10, Z10
 	MOVQ        qs_base+296(FP), R9
@@ -1577,14 +1570,9 @@ row69:
 	VRNDSCALEPS $0x08, Z10, Z10
 	MOVQ        qs_base+296(FP), R9
 	VDIVPS      (R9)(SI*4), Z10, Z10
-	VSUBPS      Z9, Z10, Z10
-	VMULPS      Z10, Z7, Z10
-	MOVQ        ql_base+248(FP), R9
-	VCMPPS      $0x1d, (R9)(SI*4), Z9, K1
-	MOVQ        qh_base+272(FP), R9
-	VCMPPS      $0x12, (R9)(SI*4), Z9, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z10, K1, Z9
+	VSUBPS      Z9, Z10, Z9
+	VMULPS      Z9, Z7, Z9
+	VMOVUPS.Z   Z9, K1, Z9
 	VADDPS      Z9, Z4, Z4
 	VCMPPS      $0x1e, Z0, Z8, K2
 	KANDW       K1, K2, K1
@@ -1655,10 +1643,11 @@ row70:
 	VADDPS      Z10, Z6, Z6
 	MOVQ        ql_base+248(FP), R8
 	VMOVUPS.Z   (R8)(SI*4), K1, Z10
-	VMAXPS      Z9, Z10, Z10
 	MOVQ        qh_base+272(FP), R8
 	VMOVUPS.Z   (R8)(SI*4), K1, Z11
+	VMAXPS      Z9, Z10, Z10
 	VMINPS      Z10, Z11, Z10
+	VCMPPS      $0x00, Z9, Z10, K2
 	MOVQ        ql_base+248(FP), R8
 	VMOVUPS.Z   (R8)(SI*4), K1, Z11
 	VSUBPS      Z11, Z10, Z10
@@ -1672,16 +1661,9 @@ row70:
 	MOVQ        qs_base+296(FP), R8
 	VMOVUPS.Z   (R8)(SI*4), K1, Z11
 	VDIVPS      Z11, Z10, Z10
-	VSUBPS      Z9, Z10, Z10
-	VMULPS      Z10, Z7, Z10
-	MOVQ        ql_base+248(FP), R8
-	VMOVUPS.Z   (R8)(SI*4), K1, Z11
-	VCMPPS      $0x1d, Z11, Z9, K2
-	MOVQ        qh_base+272(FP), R8
-	VMOVUPS.Z   (R8)(SI*4), K1, Z11
-	VCMPPS      $0x12, Z11, Z9, K3
-	KANDW       K2, K3, K2
-	VMOVUPS.Z   Z10, K2, Z9
+	VSUBPS      Z9, Z10, Z9
+	VMULPS      Z9, Z7, Z9
+	VMOVUPS.Z   Z9, K2, Z9
 	VADDPS      Z9, Z4, Z4
 	VCMPPS      $0x1e, Z0, Z8, K3
 	KANDW       K2, K3, K2
@@ -1768,11 +1750,12 @@ row75:
 	VMOVUPS.Z   Z12, K1, Z15
 	VADDPS      Z15, Z6, Z6
 	MOVQ        ql_base+248(FP), R11
+	MOVQ        qh_base+272(FP), R12
 	VMOVUPS     (R11)(R8*4), Z15
 	VMAXPS      Z14, Z15, Z15
-	MOVQ        qh_base+272(FP), R11
-	VMOVUPS     (R11)(R8*4), Z16
+	VMOVUPS     (R12)(R8*4), Z16
 	VMINPS      Z15, Z16, Z15
+	VCMPPS      $0x00, Z14, Z15, K1
 	MOVQ        ql_base+248(FP), R11
 	VSUBPS      (R11)(R8*4), Z15, Z15
 	MOVQ        qs_base+296(FP), R11
@@ -1782,14 +1765,9 @@ row75:
 	VRNDSCALEPS $0x08, Z15, Z15
 	MOVQ        qs_base+296(FP), R11
 	VDIVPS      (R11)(R8*4), Z15, Z15
-	VSUBPS      Z14, Z15, Z15
-	VMULPS      Z15, Z12, Z15
-	MOVQ        ql_base+248(FP), R11
-	VCMPPS      $0x1d, (R11)(R8*4), Z14, K1
-	MOVQ        qh_base+272(FP), R11
-	VCMPPS      $0x12, (R11)(R8*4), Z14, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z15, K1, Z14
+	VSUBPS      Z14, Z15, Z14
+	VMULPS      Z14, Z12, Z14
+	VMOVUPS.Z   Z14, K1, Z14
 	VADDPS      Z14, Z4, Z4
 	VCMPPS      $0x1e, Z0, Z13, K2
 	KANDW       K1, K2, K1
@@ -1816,11 +1794,12 @@ row75:
 	VMOVUPS.Z   Z12, K1, Z15
 	VADDPS      Z15, Z11, Z11
 	MOVQ        ql_base+248(FP), R11
+	MOVQ        qh_base+272(FP), R12
 	VMOVUPS     64(R11)(R8*4), Z15
 	VMAXPS      Z14, Z15, Z15
-	MOVQ        qh_base+272(FP), R11
-	VMOVUPS     64(R11)(R8*4), Z16
+	VMOVUPS     64(R12)(R8*4), Z16
 	VMINPS      Z15, Z16, Z15
+	VCMPPS      $0x00, Z14, Z15, K1
 	MOVQ        ql_base+248(FP), R11
 	VSUBPS      64(R11)(R8*4), Z15, Z15
 	MOVQ        qs_base+296(FP), R11
@@ -1830,14 +1809,9 @@ row75:
 	VRNDSCALEPS $0x08, Z15, Z15
 	MOVQ        qs_base+296(FP), R11
 	VDIVPS      64(R11)(R8*4), Z15, Z15
-	VSUBPS      Z14, Z15, Z15
-	VMULPS      Z15, Z12, Z15
-	MOVQ        ql_base+248(FP), R11
-	VCMPPS      $0x1d, 64(R11)(R8*4), Z14, K1
-	MOVQ        qh_base+272(FP), R11
-	VCMPPS      $0x12, 64(R11)(R8*4), Z14, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z15, K1, Z14
+	VSUBPS      Z14, Z15, Z14
+	VMULPS      Z14, Z12, Z14
+	VMOVUPS.Z   Z14, K1, Z14
 	VADDPS      Z14, Z9, Z9
 	VCMPPS      $0x1e, Z0, Z13, K2
 	KANDW       K1, K2, K1
@@ -1907,11 +1881,12 @@ row76:
 	VMOVUPS.Z   Z7, K1, Z10
 	VADDPS      Z10, Z6, Z6
 	MOVQ        ql_base+248(FP), R11
+	MOVQ        qh_base+272(FP), R12
 	VMOVUPS     (R11)(R8*4), Z10
 	VMAXPS      Z9, Z10, Z10
-	MOVQ        qh_base+272(FP), R11
-	VMOVUPS     (R11)(R8*4), Z11
+	VMOVUPS     (R12)(R8*4), Z11
 	VMINPS      Z10, Z11, Z10
+	VCMPPS      $0x00, Z9, Z10, K1
 	MOVQ        ql_base+248(FP), R11
 	VSUBPS      (R11)(R8*4), Z10, Z10
 	MOVQ        qs_base+296(FP), R11
@@ -1921,14 +1896,9 @@ row76:
 	VRNDSCALEPS $0x08, Z10, Z10
 	MOVQ        qs_base+296(FP), R11
 	VDIVPS      (R11)(R8*4), Z10, Z10
-	VSUBPS      Z9, Z10, Z10
-	VMULPS      Z10, Z7, Z10
-	MOVQ        ql_base+248(FP), R11
-	VCMPPS      $0x1d, (R11)(R8*4), Z9, K1
-	MOVQ        qh_base+272(FP), R11
-	VCMPPS      $0x12, (R11)(R8*4), Z9, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z10, K1, Z9
+	VSUBPS      Z9, Z10, Z9
+	VMULPS      Z9, Z7, Z9
+	VMOVUPS.Z   Z9, K1, Z9
 	VADDPS      Z9, Z4, Z4
 	VCMPPS      $0x1e, Z0, Z8, K2
 	KANDW       K1, K2, K1
@@ -1994,10 +1964,11 @@ row77:
 	VADDPS      Z10, Z6, Z6
 	MOVQ        ql_base+248(FP), R10
 	VMOVUPS.Z   (R10)(R8*4), K1, Z10
-	VMAXPS      Z9, Z10, Z10
 	MOVQ        qh_base+272(FP), R10
 	VMOVUPS.Z   (R10)(R8*4), K1, Z11
+	VMAXPS      Z9, Z10, Z10
 	VMINPS      Z10, Z11, Z10
+	VCMPPS      $0x00, Z9, Z10, K2
 	MOVQ        ql_base+248(FP), R10
 	VMOVUPS.Z   (R10)(R8*4), K1, Z11
 	VSUBPS      Z11, Z10, Z10
@@ -2011,16 +1982,9 @@ row77:
 	MOVQ        qs_base+296(FP), R10
 	VMOVUPS.Z   (R10)(R8*4), K1, Z11
 	VDIVPS      Z11, Z10, Z10
-	VSUBPS      Z9, Z10, Z10
-	VMULPS      Z10, Z7, Z10
-	MOVQ        ql_base+248(FP), R10
-	VMOVUPS.Z   (R10)(R8*4), K1, Z11
-	VCMPPS      $0x1d, Z11, Z9, K2
-	MOVQ        qh_base+272(FP), R10
-	VMOVUPS.Z   (R10)(R8*4), K1, Z11
-	VCMPPS      $0x12, Z11, Z9, K3
-	KANDW       K2, K3, K2
-	VMOVUPS.Z   Z10, K2, Z9
+	VSUBPS      Z9, Z10, Z9
+	VMULPS      Z9, Z7, Z9
+	VMOVUPS.Z   Z9, K2, Z9
 	VADDPS      Z9, Z4, Z4
 	VCMPPS      $0x1e, Z0, Z8, K3
 	KANDW       K2, K3, K2

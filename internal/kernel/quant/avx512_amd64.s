@@ -84,8 +84,8 @@ tail4:
 	VMOVUPS.Z   (AX)(R11*4), K1, Z0
 	VMOVUPS.Z   (DX)(R11*4), K1, Z1
 	VMOVUPS.Z   (SI)(R11*4), K1, Z2
-	VMAXPS      Z0, Z1, Z0
 	VMOVUPS.Z   (BX)(R11*4), K1, Z3
+	VMAXPS      Z0, Z1, Z0
 	VMINPS      Z0, Z3, Z0
 	VSUBPS      Z1, Z0, Z0
 	VMULPS      Z2, Z0, Z0
@@ -242,6 +242,7 @@ row15:
 	VMAXPS      Z7, Z8, Z8
 	VMOVUPS     (SI)(R9*4), Z9
 	VMINPS      Z8, Z9, Z8
+	VCMPPS      $0x00, Z7, Z8, K1
 	VSUBPS      (BX)(R9*4), Z8, Z8
 	MOVQ        scale_base+120(FP), R12
 	VMULPS      (R12)(R9*4), Z8, Z8
@@ -250,12 +251,9 @@ row15:
 	VRNDSCALEPS $0x08, Z8, Z8
 	MOVQ        scale_base+120(FP), R12
 	VDIVPS      (R12)(R9*4), Z8, Z8
-	VSUBPS      Z7, Z8, Z8
-	VMULPS      Z8, Z6, Z8
-	VCMPPS      $0x1d, (BX)(R9*4), Z7, K1
-	VCMPPS      $0x12, (SI)(R9*4), Z7, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z8, K1, Z7
+	VSUBPS      Z7, Z8, Z7
+	VMULPS      Z7, Z6, Z7
+	VMOVUPS.Z   Z7, K1, Z7
 	VADDPS      Z7, Z0, Z0
 	VMOVUPS.Z   Z6, K1, Z6
 	VMOVUPS     Z6, (DX)(R10*4)
@@ -271,6 +269,7 @@ row15:
 	VMAXPS      Z7, Z8, Z8
 	VMOVUPS     64(SI)(R9*4), Z9
 	VMINPS      Z8, Z9, Z8
+	VCMPPS      $0x00, Z7, Z8, K1
 	VSUBPS      64(BX)(R9*4), Z8, Z8
 	MOVQ        scale_base+120(FP), R12
 	VMULPS      64(R12)(R9*4), Z8, Z8
@@ -279,12 +278,9 @@ row15:
 	VRNDSCALEPS $0x08, Z8, Z8
 	MOVQ        scale_base+120(FP), R12
 	VDIVPS      64(R12)(R9*4), Z8, Z8
-	VSUBPS      Z7, Z8, Z8
-	VMULPS      Z8, Z6, Z8
-	VCMPPS      $0x1d, 64(BX)(R9*4), Z7, K1
-	VCMPPS      $0x12, 64(SI)(R9*4), Z7, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z8, K1, Z7
+	VSUBPS      Z7, Z8, Z7
+	VMULPS      Z7, Z6, Z7
+	VMOVUPS.Z   Z7, K1, Z7
 	VADDPS      Z7, Z3, Z3
 	VMOVUPS.Z   Z6, K1, Z6
 	VMOVUPS     Z6, 64(DX)(R10*4)
@@ -331,6 +327,7 @@ row16:
 	VMAXPS      Z4, Z5, Z5
 	VMOVUPS     (SI)(R9*4), Z6
 	VMINPS      Z5, Z6, Z5
+	VCMPPS      $0x00, Z4, Z5, K1
 	VSUBPS      (BX)(R9*4), Z5, Z5
 	MOVQ        scale_base+120(FP), R12
 	VMULPS      (R12)(R9*4), Z5, Z5
@@ -339,12 +336,9 @@ row16:
 	VRNDSCALEPS $0x08, Z5, Z5
 	MOVQ        scale_base+120(FP), R12
 	VDIVPS      (R12)(R9*4), Z5, Z5
-	VSUBPS      Z4, Z5, Z5
-	VMULPS      Z5, Z3, Z5
-	VCMPPS      $0x1d, (BX)(R9*4), Z4, K1
-	VCMPPS      $0x12, (SI)(R9*4), Z4, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z5, K1, Z4
+	VSUBPS      Z4, Z5, Z4
+	VMULPS      Z4, Z3, Z4
+	VMOVUPS.Z   Z4, K1, Z4
 	VADDPS      Z4, Z0, Z0
 	VMOVUPS.Z   Z3, K1, Z3
 	VMOVUPS     Z3, (DX)(R10*4)
@@ -387,9 +381,10 @@ row17:
 	VMOVUPS.Z   Z3, K2, Z5
 	VADDPS      Z5, Z2, Z2
 	VMOVUPS.Z   (BX)(R9*4), K1, Z5
-	VMAXPS      Z4, Z5, Z5
 	VMOVUPS.Z   (SI)(R9*4), K1, Z6
+	VMAXPS      Z4, Z5, Z5
 	VMINPS      Z5, Z6, Z5
+	VCMPPS      $0x00, Z4, Z5, K2
 	VMOVUPS.Z   (BX)(R9*4), K1, Z6
 	VSUBPS      Z6, Z5, Z5
 	MOVQ        scale_base+120(FP), R11
@@ -402,14 +397,9 @@ row17:
 	MOVQ        scale_base+120(FP), R11
 	VMOVUPS.Z   (R11)(R9*4), K1, Z6
 	VDIVPS      Z6, Z5, Z5
-	VSUBPS      Z4, Z5, Z5
-	VMULPS      Z5, Z3, Z5
-	VMOVUPS.Z   (BX)(R9*4), K1, Z6
-	VCMPPS      $0x1d, Z6, Z4, K2
-	VMOVUPS.Z   (SI)(R9*4), K1, Z6
-	VCMPPS      $0x12, Z6, Z4, K3
-	KANDW       K2, K3, K2
-	VMOVUPS.Z   Z5, K2, Z4
+	VSUBPS      Z4, Z5, Z4
+	VMULPS      Z4, Z3, Z4
+	VMOVUPS.Z   Z4, K2, Z4
 	VADDPS      Z4, Z0, Z0
 	VMOVUPS.Z   Z3, K2, Z3
 	VMOVUPS     Z3, K1, (DX)(R10*4)
@@ -459,17 +449,15 @@ loop18:
 	VADDPS      Z9, Z6, Z6
 	VMAXPS      Z8, Z0, Z9
 	VMINPS      Z9, Z1, Z9
+	VCMPPS      $0x00, Z8, Z9, K1
 	VSUBPS      Z0, Z9, Z9
 	VMULPS      Z2, Z9, Z9
 	VSUBPS      Z3, Z9, Z9
 	VRNDSCALEPS $0x08, Z9, Z9
 	VDIVPS      Z2, Z9, Z9
-	VSUBPS      Z8, Z9, Z9
-	VMULPS      Z9, Z7, Z9
-	VCMPPS      $0x1d, Z0, Z8, K1
-	VCMPPS      $0x12, Z1, Z8, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z9, K1, Z8
+	VSUBPS      Z8, Z9, Z8
+	VMULPS      Z8, Z7, Z8
+	VMOVUPS.Z   Z8, K1, Z8
 	VADDPS      Z8, Z4, Z4
 	VMOVUPS.Z   Z7, K1, Z7
 	VMOVUPS     Z7, (DX)(R9*4)
@@ -489,18 +477,16 @@ rest19:
 	VMOVUPS.Z   Z7, K1, Z9
 	VADDPS      Z9, Z6, Z6
 	VMAXPS      Z8, Z0, Z9
-	VMINPS      Z9, Z1, Z9
-	VSUBPS      Z0, Z9, Z9
-	VMULPS      Z2, Z9, Z9
-	VSUBPS      Z3, Z9, Z3
-	VRNDSCALEPS $0x08, Z3, Z3
-	VDIVPS      Z2, Z3, Z2
-	VSUBPS      Z8, Z2, Z2
-	VMULPS      Z2, Z7, Z2
-	VCMPPS      $0x1d, Z0, Z8, K1
-	VCMPPS      $0x12, Z1, Z8, K2
-	KANDW       K1, K2, K1
-	VMOVUPS.Z   Z2, K1, Z0
+	VMINPS      Z9, Z1, Z1
+	VCMPPS      $0x00, Z8, Z1, K1
+	VSUBPS      Z0, Z1, Z0
+	VMULPS      Z2, Z0, Z0
+	VSUBPS      Z3, Z0, Z0
+	VRNDSCALEPS $0x08, Z0, Z0
+	VDIVPS      Z2, Z0, Z0
+	VSUBPS      Z8, Z0, Z0
+	VMULPS      Z0, Z7, Z0
+	VMOVUPS.Z   Z0, K1, Z0
 	VADDPS      Z0, Z4, Z4
 	VMOVUPS.Z   Z7, K1, Z0
 	VMOVUPS     Z0, (DX)(R9*4)
@@ -523,18 +509,16 @@ tail21:
 	VMOVUPS.Z   Z7, K2, Z9
 	VADDPS      Z9, Z6, K1, Z6
 	VMAXPS      Z8, Z0, Z9
-	VMINPS      Z9, Z1, Z9
-	VSUBPS      Z0, Z9, Z9
-	VMULPS      Z2, Z9, Z9
-	VSUBPS      Z3, Z9, Z3
-	VRNDSCALEPS $0x08, Z3, Z3
-	VDIVPS      Z2, Z3, Z2
-	VSUBPS      Z8, Z2, Z2
-	VMULPS      Z2, Z7, Z2
-	VCMPPS      $0x1d, Z0, Z8, K2
-	VCMPPS      $0x12, Z1, Z8, K3
-	KANDW       K2, K3, K2
-	VMOVUPS.Z   Z2, K2, Z0
+	VMINPS      Z9, Z1, Z1
+	VCMPPS      $0x00, Z8, Z1, K2
+	VSUBPS      Z0, Z1, Z0
+	VMULPS      Z2, Z0, Z0
+	VSUBPS      Z3, Z0, Z0
+	VRNDSCALEPS $0x08, Z0, Z0
+	VDIVPS      Z2, Z0, Z0
+	VSUBPS      Z8, Z0, Z0
+	VMULPS      Z0, Z7, Z0
+	VMOVUPS.Z   Z0, K2, Z0
 	VADDPS      Z0, Z4, K1, Z4
 	VMOVUPS.Z   Z7, K2, Z0
 	VMOVUPS     Z0, K1, (DX)(R9*4)

@@ -30,8 +30,11 @@ func (g *Gen) Held(q Grid) Grid {
 
 // Quantize emits y = rne((clip(x, low, high)−low)·scale − zero)/scale.
 func (g *Gen) Quantize(x Op, q Grid) Reg {
-	c := g.MaxOr(q.Low(), g.Reg(x))
-	c = g.MinOr(q.High(), c)
+	return g.gridPoint(g.Clip(x, q.Low(), q.High()), q)
+}
+
+// gridPoint emits Quantize of what is within the grid's ends.
+func (g *Gen) gridPoint(c Reg, q Grid) Reg {
 	c = g.Mul(g.Sub(c, q.Low()), q.Scale())
 	return g.Div(g.Round(g.Sub(c, q.Zero())), q.Scale())
 }
@@ -48,8 +51,8 @@ func (g *Gen) Inside(z Reg, q Grid) Mask {
 func (g *Gen) QuantizeGrad(u, z Reg, q Grid, acc []Reg) Mask {
 	g.AddTo(acc[1], g.Keep(g.Cmp(z, GT, q.High()), u))
 	g.AddTo(acc[2], g.Keep(g.Cmp(z, LT, q.Low()), u))
-	d := g.Mul(u, g.Sub(g.Quantize(z, q), z))
-	in := g.Inside(z, q)
-	g.AddTo(acc[0], g.Keep(in, d))
+	c := g.Clip(z, q.Low(), q.High())
+	in := g.Cmp(c, EQ, z)
+	g.AddTo(acc[0], g.Keep(in, g.Mul(u, g.Sub(g.gridPoint(c, q), z))))
 	return in
 }
