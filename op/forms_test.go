@@ -340,11 +340,11 @@ func TestForms_Complete(t *testing.T) {
 	for _, c := range formCases() {
 		seen[c.op.Kind()] = true
 	}
-	others := strings.Fields(`Attention AveragePool BatchNormalization Conv ConvInteger ConvTranspose DequantizeLinear Dropout
+	others := strings.Fields(`Attention AveragePool BatchNormalization Bernoulli Conv ConvInteger ConvTranspose DequantizeLinear Dropout
 		DynamicQuantizeLinear Einsum FakeQuantize FakeQuantizeAsymmetric FakeQuantizeSymmetric GRU Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool
 		GroupNormalization Hardmax InstanceNormalization LRN LSTM LayerNormalization LogSoftmax LpNormalization LpPool MatMul
 		MatMulInteger MaxPool MaxRoiPool MaxUnpool MeanVarianceNormalization NegativeLogLikelihoodLoss NonMaxSuppression QLinearConv
-		QLinearMatMul QuantizeLinear RMSNormalization RNN RoiAlign RotaryEmbedding Softmax SoftmaxCrossEntropyLoss`)
+		QLinearMatMul QuantizeLinear RMSNormalization RNN RandomUniformLike RoiAlign RotaryEmbedding Softmax SoftmaxCrossEntropyLoss`)
 	for _, d := range op.All() {
 		if d.Domain == "" && !seen[d.Kind()] && !slices.Contains(others, d.Kind()) {
 			t.Errorf("%s is in no form case", d.Kind())

@@ -154,21 +154,14 @@ var (
 
 func (EyeLike) Kind() string { return "EyeLike" }
 
-func (o EyeLike) dtype(x tensor.DType) tensor.DType {
-	if o.DType != tensor.Invalid {
-		return o.DType
-	}
-	return x
-}
-
 func (o EyeLike) Infer(in []*ir.Value) ([]ir.Type, error) {
 	if err := wantInputs(in, 1, 1); err != nil {
 		return nil, err
 	}
-	if o.dtype(in[0].Type.DType) == tensor.String {
+	if typeOr(o.DType, in[0].Type.DType) == tensor.String {
 		return nil, errors.New("got string elements, want numbers")
 	}
-	return []ir.Type{in[0].Type.WithDType(o.dtype(in[0].Type.DType))}, wantRank(in[0], "input", 2, 2)
+	return []ir.Type{in[0].Type.WithDType(typeOr(o.DType, in[0].Type.DType))}, wantRank(in[0], "input", 2, 2)
 }
 
 func (o EyeLike) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
@@ -182,7 +175,7 @@ func (o EyeLike) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 			out[i*s[1]+j] = 1
 		}
 	}
-	return one(fromFloats(o.dtype(in[0].DType()), out, s...)), nil
+	return one(fromFloats(typeOr(o.DType, in[0].DType()), out, s...)), nil
 }
 
 // Grad: only the shape of x counts.
@@ -191,14 +184,7 @@ func (EyeLike) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.V
 }
 
 func decodeEyeLike(d *Decoder) ir.Op {
-	o := EyeLike{K: d.Int("k", 0)}
-	if d.Has("dtype") {
-		var err error
-		if o.DType, err = TypeOfCode(d.Int("dtype", 0)); err != nil {
-			d.Errorf("dtype: %w", err)
-		}
-	}
-	return o
+	return EyeLike{DType: dtypeAttribute(d), K: d.Int("k", 0)}
 }
 
 func encodeEyeLike(e *Encoder) {

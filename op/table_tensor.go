@@ -35,6 +35,8 @@ var tensorDefs = []Def{
 	{Op: DepthToSpace{BlockSize: 1}, Decode: decodeDepthToSpace, Encode: encodeDepthToSpace},
 	{Op: SpaceToDepth{BlockSize: 1}, Decode: decodeSpaceToDepth, Encode: encodeSpaceToDepth},
 	{Op: Range{}, Since: 11, Decode: decodeWith(Range{}), Encode: since(11)},
+	{Op: RandomUniformLike{High: 1}, Decode: decodeRandomUniformLike, Encode: encodeRandomUniformLike},
+	{Op: Bernoulli{}, Since: 15, Decode: decodeBernoulli, Encode: encodeBernoulli},
 	{Op: EyeLike{}, Since: 9, Decode: decodeEyeLike, Encode: encodeEyeLike},
 	{Op: OneHot{Axis: -1}, Since: 9, Decode: decodeOneHot, Encode: encodeOneHot},
 	{Op: NonZero{}, Since: 9, Decode: decodeWith(NonZero{}), Encode: since(9)},

@@ -11,7 +11,8 @@ import (
 
 // InferenceMode turns a graph that was exported in training form into one for
 // inference: BatchNormalization normalizes with its running statistics, Dropout
-// goes. State updates go too. It changes what the graph computes, on purpose.
+// and stochastic depth (Huang et al., 2016) go. State updates go too. It changes
+// what the graph computes, on purpose.
 //
 // A node whose training results are used elsewhere stays; the trace says so.
 func InferenceMode(g *ir.Graph, t *rewrite.Trace) error {
@@ -35,9 +36,50 @@ func InferenceMode(g *ir.Graph, t *rewrite.Trace) error {
 				continue
 			}
 			bypass(p, n.Out[0], n.In[0])
+		case op.Mul:
+			for i, v := range n.In {
+				if drawsBranches(v) {
+					bypass(p, n.Out[0], n.In[1-i])
+					break
+				}
+			}
 		}
 	}
 	return p.Commit()
+}
+
+// drawsBranches reports whether v is what stochastic depth multiplies a branch
+// by: 1/p with probability p, else 0.
+func drawsBranches(v *ir.Value) bool {
+	d := v.Def
+	if d == nil || d.Op.Kind() != (op.Div{}).Kind() {
+		return false
+	}
+	drawn, ok := probability(d.In[0])
+	p, known := scalar(d.In[1])
+	return ok && known && drawn == p
+}
+
+// probability returns with which probability v is 1, if it is drawn and 0
+// otherwise.
+func probability(v *ir.Value) (float64, bool) {
+	d := v.Def
+	if d == nil {
+		return 0, false
+	}
+	switch d.Op.(type) {
+	case op.Cast:
+		return probability(d.In[0])
+	case op.Bernoulli:
+		return scalar(d.In[0])
+	case op.Less:
+		if x := d.In[0].Def; x != nil {
+			if r, ok := x.Op.(op.RandomUniformLike); ok && r.Low == 0 && r.High == 1 {
+				return scalar(d.In[1])
+			}
+		}
+	}
+	return 0, false
 }
 
 // extraUsed reports whether anything uses a result of n but the first.
