@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/data"
@@ -47,6 +48,7 @@ func Read(b []byte) (*Model, error) {
 
 func newModel(g *ir.Graph) (*Model, error) {
 	m := &Model{Graph: g, Trace: &rewrite.Trace{}}
+	collect(g) // the bytes of the file
 	for _, p := range []func(*ir.Graph, *rewrite.Trace) error{pass.InferenceMode, pass.Canonicalize} {
 		if err := p(g, m.Trace); err != nil {
 			return nil, err
@@ -55,7 +57,23 @@ func newModel(g *ir.Graph) (*Model, error) {
 	if err := pass.MarkTrainable(g, m.Trace); err != nil {
 		return nil, err
 	}
+	collect(g) // the weights of the file, where others took their place
 	return m, nil
+}
+
+// manyWeights is the number of weights from which [collect] is worth its time.
+const manyWeights = 1 << 24
+
+// collect gives memory that import is done with back to the system if g is large:
+// the arena of training is not the collector's, and would come on top of it.
+func collect(g *ir.Graph) {
+	weights := 0
+	for _, v := range g.Stored() {
+		weights += v.Data.Len()
+	}
+	if weights > manyWeights {
+		debug.FreeOSMemory()
+	}
 }
 
 // Build makes a network of package zoo with random weights.
