@@ -11,7 +11,7 @@ import (
 
 // mergeRules make one node of chains that only move values, or prepare it.
 var mergeRules = []rewrite.Rule{
-	{Name: "split-batch", Doc: "a Reshape that splits the batch of transposed matrices goes before the Transpose", Match: splitBatch},
+	{Name: "split-axis", Doc: "a Reshape that splits an axis which another merged before a Transpose goes before the Transpose", Match: splitAxis},
 	{Name: "merge-transpose", Doc: "a Transpose of a Transpose is one Transpose", Match: mergeTranspose},
 	{Name: "merge-reshape", Doc: "a Reshape of a Reshape, Flatten, Squeeze or Unsqueeze is one Reshape", Match: mergeReshape},
 	{Name: "merge-slice", Doc: "a Slice of a Slice along other axes is one Slice", Match: mergeSlice},
@@ -46,18 +46,18 @@ func mergeTranspose(p *rewrite.Patch, n *ir.Node) bool {
 	return true
 }
 
-// splitBatch swaps Transpose and Reshape in
+// splitAxis swaps Transpose and Reshape in
 //
-//	[…, m, n] → Reshape [b, m, n] → Transpose [b, n, m] → Reshape [b₁, b₂, …, n, m]
+//	Reshape […, b, …] → Transpose […, b, …] → Reshape […, b₁, b₂, …]
 //
-// which is how PyTorch writes the transposed keys of attention: the first Reshape
-// merges the heads with the batch, and is one with the second where they meet.
-func splitBatch(p *rewrite.Patch, n *ir.Node) bool {
+// which is how PyTorch writes attention: the first Reshape merges the heads with
+// the batch or a part of it, and is one with the second where they meet.
+func splitAxis(p *rewrite.Patch, n *ir.Node) bool {
 	if _, ok := n.Op.(op.Reshape); !ok {
 		return false
 	}
 	m, t, ok := producer[op.Transpose](n.In[0])
-	if !ok || !slices.Equal(t.Perm, []int{0, 2, 1}) {
+	if !ok {
 		return false
 	}
 	merging, _, ok := producer[op.Reshape](m.In[0])
@@ -70,31 +70,69 @@ func splitBatch(p *rewrite.Patch, n *ir.Node) bool {
 	if _, ok := onlyUse(p.Graph(), m.In[0]); !ok {
 		return false
 	}
-	shape, ok := n.In[1].ConstInts()
-	shape = slices.Clone(shape)
-	rank := len(shape)
-	if !ok || rank < 3 || slices.Contains(shape, 0) {
+	perm, err := t.Resolved(m.In[0].Type.Rank())
+	if err != nil {
 		return false
 	}
-	for i := 1; i <= 2; i++ { // rows and columns stay
-		if d, known := n.In[0].Type.Dims[3-i].Known(); !known || shape[rank-i] != d {
-			return false
+	whole, split := n.In[0].Type.Dims, n.Out[0].Type.Dims
+	a, ok := splitsAt(whole, split)
+	if !ok {
+		return false
+	}
+	more, b := len(split)-len(whole), perm[a]
+	dims := slices.Concat(m.In[0].Type.Dims[:b], split[a:a+more+1], m.In[0].Type.Dims[b+1:])
+	next := make([]int, 0, len(split))
+	for i, from := range perm {
+		if from > b {
+			from += more
+		}
+		next = append(next, from)
+		if i == a {
+			for k := range more {
+				next = append(next, b+1+k)
+			}
 		}
 	}
-	swapLast(shape)
-	dims := slices.Clone(n.Out[0].Type.Dims)
-	swapLast(dims)
 	x := merging.In[0]
 	if !slices.EqualFunc(x.Type.Dims, dims, ir.Dim.Equal) {
+		shape, ok := targetOf(dims)
+		if !ok {
+			return false
+		}
 		x = p.B.Op(op.Reshape{}, n.Name, m.In[0], p.B.ConstInts(n.Name+"/shape", shape...))
 	}
-	take(p, n.Out[0], op.SwapLast(p.B, m.Name, x))
+	take(p, n.Out[0], p.B.Op(op.Transpose{Perm: next}, m.Name, x))
 	return true
 }
 
-func swapLast[T any](s []T) {
-	n := len(s)
-	s[n-1], s[n-2] = s[n-2], s[n-1]
+// splitsAt returns the axis of whole that split has several for, the others being
+// the same.
+func splitsAt(whole, split []ir.Dim) (axis int, ok bool) {
+	more := len(split) - len(whole)
+	if more < 1 {
+		return 0, false
+	}
+	for axis < len(whole)-1 && whole[axis].Equal(split[axis]) && !slices.EqualFunc(whole[axis+1:], split[axis+1+more:], ir.Dim.Equal) {
+		axis++
+	}
+	return axis, len(whole) > 0 && slices.EqualFunc(whole[axis+1:], split[axis+1+more:], ir.Dim.Equal)
+}
+
+// targetOf returns the argument of a Reshape to dims, if one axis at most is
+// symbolic and none empty.
+func targetOf(dims []ir.Dim) (shape []int, ok bool) {
+	open := false
+	for _, d := range dims {
+		n, known := d.Known()
+		switch {
+		case known && n < 1, !known && open:
+			return nil, false
+		case !known:
+			n, open = -1, true
+		}
+		shape = append(shape, n)
+	}
+	return shape, true
 }
 
 func mergeReshape(p *rewrite.Patch, n *ir.Node) bool {
