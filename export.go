@@ -55,7 +55,11 @@ func (c *Compressed) exported(o ExportOptions) (*ir.Graph, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	g, t := deepClone(c.Graph), &rewrite.Trace{}
+	t := &rewrite.Trace{}
+	g, err := pass.RestoreBatch(deepClone(c.Graph)) // how runtimes fuse depends on what they know of shapes
+	if err != nil {
+		return nil, err
+	}
 	if err := c.Strip(g, t); err != nil {
 		return nil, err
 	}

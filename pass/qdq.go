@@ -47,6 +47,7 @@ func ToQDQ(g *ir.Graph, t *rewrite.Trace) error {
 		{Name: "recurrent-weights", Doc: "weight quantizers of recurrent cells become integers that runtimes turn into constants", Run: recurrentWeights},
 		{Name: "quantize-weights", Doc: "weight quantizers become integers with DequantizeLinear, biases int32", Run: quantizeWeights},
 		{Name: "guard-float", Doc: "layers that stay float are kept from being quantized by runtimes", Run: guardFloat},
+		{Name: "spread-bias", Doc: "a bias gets the rank of the product that it is added to where runtimes would make a float Gemm of both", Run: spreadBiases},
 	})
 }
 
