@@ -35,7 +35,7 @@ func FreeBatch(g *ir.Graph, t *rewrite.Trace) (*ir.Graph, error) {
 	}
 	var first error
 	f := batchFreer{n: n, symbol: newSymbol(g)}
-	for range maxChoices {
+	for range min(maxChoices, 1+maxNodes/max(1, len(g.Nodes()))) {
 		free, err := f.try(g.Clone(), t)
 		if err == nil {
 			return free, nil
@@ -50,9 +50,12 @@ func FreeBatch(g *ir.Graph, t *rewrite.Trace) (*ir.Graph, error) {
 	return nil, first
 }
 
-// maxChoices bounds how often [FreeBatch] starts over. A merged axis of attention
-// takes one or two more tries for each layer.
-const maxChoices = 1000
+// Bounds on how often [FreeBatch] starts over, and on the nodes that it visits. A
+// merged axis of attention takes one or two more tries for each layer.
+const (
+	maxChoices = 1000
+	maxNodes   = 2_000_000
+)
 
 // RestoreBatch returns a graph from [FreeBatch] with the batch that it had
 // before, and any other graph as it is.
