@@ -14,8 +14,8 @@ import (
 //	out 0 y, as x
 //
 // Internal: it is carried out on the stored weight before export. The gradient of
-// x is dy under the same mask; the mask has none.
-type Mask struct{}
+// x is dy under the same mask, or, if Straight is set, dy; the mask has none.
+type Mask struct{ Straight bool }
 
 var (
 	_ ir.Evaluator      = Mask{}
@@ -56,7 +56,10 @@ func (Mask) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	return one(tensor.From(y, x.Shape()...)), nil
 }
 
-func (Mask) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*ir.Value, error) {
+func (m Mask) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]*ir.Value, error) {
+	if m.Straight {
+		return first(dOut[0], n)
+	}
 	return first(b.Op(Mask{}, n.Name+"/grad", dOut[0], n.In[1]), n)
 }
 

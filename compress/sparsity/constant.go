@@ -82,7 +82,7 @@ func RestoreConstant(raw json.RawMessage) (compress.Setup, error) {
 
 // Apply implements [compress.Setup]. Names are those of magnitude sparsity.
 func (s *ConstantSetup) Apply(g *ir.Graph, t *rewrite.Trace) (compress.Controller, error) {
-	list, err := insertAll(g, Constant, s.Layers, t, newMask)
+	list, err := insertAll(g, Constant, s.Layers, t, newMask(false))
 	if err != nil {
 		return nil, err
 	}

@@ -153,16 +153,18 @@ func insertAll(g *ir.Graph, rule string, layers []*Layer, t *rewrite.Trace, buil
 	return list, p.Commit()
 }
 
-// newMask adds a mask of ones as a state, and the node that applies it.
-func newMask(p *rewrite.Patch, l *Layer, w *ir.Value) *ir.Value {
-	g := p.Graph()
-	shape := w.Type.MustShape()
-	ones := tensor.New(tensor.Uint8, shape...)
-	for i := range tensor.Data[uint8](ones) {
-		tensor.Data[uint8](ones)[i] = 1
+// newMask adds a mask of ones as a state, and the node that applies it. straight
+// passes the gradient of what is masked through.
+func newMask(straight bool) func(*rewrite.Patch, *Layer, *ir.Value) *ir.Value {
+	return func(p *rewrite.Patch, l *Layer, w *ir.Value) *ir.Value {
+		g := p.Graph()
+		ones := tensor.New(tensor.Uint8, w.Type.MustShape()...)
+		for i := range tensor.Data[uint8](ones) {
+			tensor.Data[uint8](ones)[i] = 1
+		}
+		m := g.AddStored(ir.State, g.UniqueName(l.Weight+"/mask"), ones)
+		return p.B.Op(op.Mask{Straight: straight}, l.Weight+"/masked", w, m)
 	}
-	m := g.AddStored(ir.State, g.UniqueName(l.Weight+"/mask"), ones)
-	return p.B.Op(op.Mask{}, l.Weight+"/masked", w, m)
 }
 
 // bits returns the elements of a mask that [newMask] made.

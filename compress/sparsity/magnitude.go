@@ -39,6 +39,10 @@ type MagnitudeParams struct {
 	// MaskUpdateSteps also decides masks anew every so many optimizer steps; 0 does
 	// so when the level is set: at each epoch, or each step if the level rises by step.
 	MaskUpdateSteps int `json:"mask_update_steps,omitempty"`
+	// Straight passes the gradient of masked weights through, so that they can grow
+	// and come back (dynamic network surgery; Guo et al., 2016). It goes with masks
+	// that are decided often.
+	Straight bool `json:"straight_through,omitempty"`
 }
 
 // Initializer is what is done with data before training.
@@ -157,7 +161,7 @@ func (a magnitude) Setup(g *ir.Graph) (compress.Setup, error) {
 			}
 		}
 	}
-	return &MagnitudeSetup{Plan: plan, Importance: a.o.Params.Importance, Local: a.o.Params.Mode == "local", Every: a.o.Params.MaskUpdateSteps,
+	return &MagnitudeSetup{Plan: plan, Importance: a.o.Params.Importance, Local: a.o.Params.Mode == "local", Every: a.o.Params.MaskUpdateSteps, Straight: a.o.Params.Straight,
 		BatchNorm: a.o.Initializer.BatchNorm, Layers: layers}, errors.Join(errs...)
 }
 
@@ -177,6 +181,7 @@ type MagnitudeSetup struct {
 	Importance Importance                   `json:"importance,omitempty"`
 	Local      bool                         `json:"local,omitempty"`
 	Every      int                          `json:"mask_update_steps,omitempty"`
+	Straight   bool                         `json:"straight_through,omitempty"`
 	BatchNorm  compress.BatchNormAdaptation `json:"batch_norm,omitzero"`
 	Layers     []*Layer                     `json:"layers"`
 }
@@ -199,7 +204,7 @@ func RestoreMagnitude(raw json.RawMessage) (compress.Setup, error) {
 // Apply implements [compress.Setup]. The mask of weight W is the state W/mask,
 // the masked weight W/masked. Masks are at the schedule's first level at once.
 func (s *MagnitudeSetup) Apply(g *ir.Graph, t *rewrite.Trace) (compress.Controller, error) {
-	list, err := insertAll(g, Magnitude, s.Layers, t, newMask)
+	list, err := insertAll(g, Magnitude, s.Layers, t, newMask(s.Straight))
 	if err != nil {
 		return nil, err
 	}

@@ -232,6 +232,45 @@ func TestMagnitude_Freeze(t *testing.T) {
 	}
 }
 
+// Masked weights learn only if their gradient passes through.
+func TestMagnitude_StraightThrough(t *testing.T) {
+	for _, straight := range []bool{false, true} {
+		g := resnet(t)
+		c := apply(t, g, sparsity.MagnitudeOptions{Init: new(0.5), Params: sparsity.MagnitudeParams{Straight: straight}})
+		tr, err := train.New(g, native.Backend{}, train.Options{Schedule: train.ScheduleOptions{LR: 0.1}, Threads: 1}, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := tensor.New(tensor.Float32, 8, 3, 8, 8)
+		for i := range x.F32() {
+			x.F32()[i] = float32(math.Sin(float64(i)))
+		}
+		w := g.Value("conv1.weight").Data.F32()
+		before := append([]float32(nil), w...)
+		if _, err := tr.StepTensors(t.Context(), x, tensor.New(tensor.Int64, 8), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Close(); err != nil {
+			t.Fatal(err)
+		}
+		moved := map[uint8]int{}
+		for i, k := range bits(g, "conv1.weight") {
+			if w[i] != before[i] {
+				moved[k]++
+			}
+		}
+		if moved[1] == 0 || (moved[0] > 0) != straight {
+			t.Errorf("straight through %t: %d masked weights have moved, %d others", straight, moved[0], moved[1])
+		}
+		y := eval(t, g, "conv1.weight/masked").F32()
+		for i, k := range bits(g, "conv1.weight") {
+			if k == 0 && y[i] != 0 {
+				t.Fatalf("element %d is masked and read as %g", i, y[i])
+			}
+		}
+	}
+}
+
 // A weight gets its mask before its quantizer, whatever the order of algorithms,
 // and masked weights are zero in what the quantizer gives.
 func TestStack_Quantization(t *testing.T) {
