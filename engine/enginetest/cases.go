@@ -8,11 +8,16 @@ import (
 
 // Skips lists the operators without a case, with the reason.
 func Skips() map[string]string {
-	const data = "the shape of its result depends on data, which compiled graphs do not have"
+	const (
+		data   = "the shape of its result depends on data, which compiled graphs do not have"
+		random = "it draws random numbers, and is not evaluated"
+	)
 	return map[string]string{
+		"Bernoulli":         random,
 		"Compress":          data,
 		"NonMaxSuppression": data,
 		"NonZero":           data,
+		"RandomUniformLike": random,
 	}
 }
 
