@@ -40,9 +40,9 @@ type MagnitudeParams struct {
 	// so when the level is set: at each epoch, or each step if the level rises by step.
 	MaskUpdateSteps int `json:"mask_update_steps,omitempty"`
 	// Straight passes the gradient of masked weights through, so that they can grow
-	// and come back (dynamic network surgery; Guo et al., 2016). It goes with masks
-	// that are decided often.
-	Straight bool `json:"straight_through,omitempty"`
+	// and come back (dynamic network surgery; Guo et al., 2016); default true. The
+	// original masks the gradient too.
+	Straight *bool `json:"straight_through,omitempty"`
 }
 
 // Initializer is what is done with data before training.
@@ -161,7 +161,7 @@ func (a magnitude) Setup(g *ir.Graph) (compress.Setup, error) {
 			}
 		}
 	}
-	return &MagnitudeSetup{Plan: plan, Importance: a.o.Params.Importance, Local: a.o.Params.Mode == "local", Every: a.o.Params.MaskUpdateSteps, Straight: a.o.Params.Straight,
+	return &MagnitudeSetup{Plan: plan, Importance: a.o.Params.Importance, Local: a.o.Params.Mode == "local", Every: a.o.Params.MaskUpdateSteps, Straight: compress.ValueOr(a.o.Params.Straight, true),
 		BatchNorm: a.o.Initializer.BatchNorm, Layers: layers}, errors.Join(errs...)
 }
 

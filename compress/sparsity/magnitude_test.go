@@ -236,7 +236,7 @@ func TestMagnitude_Freeze(t *testing.T) {
 func TestMagnitude_StraightThrough(t *testing.T) {
 	for _, straight := range []bool{false, true} {
 		g := resnet(t)
-		c := apply(t, g, sparsity.MagnitudeOptions{Init: new(0.5), Params: sparsity.MagnitudeParams{Straight: straight}})
+		c := apply(t, g, sparsity.MagnitudeOptions{Init: new(0.5), Params: sparsity.MagnitudeParams{Straight: new(straight)}})
 		tr, err := train.New(g, native.Backend{}, train.Options{Schedule: train.ScheduleOptions{LR: 0.1}, Threads: 1}, c)
 		if err != nil {
 			t.Fatal(err)
