@@ -104,15 +104,14 @@ func (m *Model) Export(path string, o ExportOptions) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	return save(path, m.Graph, o)
-}
-
-// save writes a graph with the batch of the file that it came from.
-func save(path string, g *ir.Graph, o ExportOptions) error {
-	g, err := pass.RestoreBatch(g)
+	g, err := pass.RestoreBatch(m.Graph)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
+	return save(path, g, o)
+}
+
+func save(path string, g *ir.Graph, o ExportOptions) error {
 	if o.Opset != 0 { // operators that the opset lacks are spelled out
 		g = g.Clone()
 		if err := pass.ForOpset(g, o.Opset, nil); err != nil {

@@ -123,7 +123,7 @@ func (c Concat) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) (
 	for i, v := range n.In {
 		l := v.Type.MustShape()[a]
 		if need[i] {
-			grads[i] = sliceAxis(b, n.Name+"/grad", dOut[0], a, at, at+l)
+			grads[i] = SliceAxis(b, n.Name+"/grad", dOut[0], a, at, at+l)
 		}
 		at += l
 	}

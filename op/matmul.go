@@ -190,21 +190,21 @@ func (MatMul) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, need []bool) ([]
 	dy = reshapeTo(b, n.Name+"/grad_matrix", dy, typed(append(lead.Clone(), as[len(as)-2], bs[len(bs)-1])...))
 	if need[0] {
 		w2 := reshapeTo(b, n.Name+"/b_matrix", w, typed(bs...))
-		d := b.Op(MatMul{}, n.Name+"/grad_a", dy, SwapLast(b, n.Name+"/b_t", w2))
+		d := b.Op(MatMul{}, n.Name+"/grad_a", dy, swapLast(b, n.Name+"/b_t", w2))
 		d = sumTo(b, n.Name+"/grad_a_sum", d, typed(as...))
 		grads[0] = reshapeTo(b, n.Name+"/grad_a_shape", d, x.Type)
 	}
 	if need[1] {
 		x2 := reshapeTo(b, n.Name+"/a_matrix", x, typed(as...))
-		d := b.Op(MatMul{}, n.Name+"/grad_b", SwapLast(b, n.Name+"/a_t", x2), dy)
+		d := b.Op(MatMul{}, n.Name+"/grad_b", swapLast(b, n.Name+"/a_t", x2), dy)
 		d = sumTo(b, n.Name+"/grad_b_sum", d, typed(bs...))
 		grads[1] = reshapeTo(b, n.Name+"/grad_b_shape", d, w.Type)
 	}
 	return grads, nil
 }
 
-// SwapLast transposes the last two axes.
-func SwapLast(b *ir.Builder, name string, v *ir.Value) *ir.Value {
+// swapLast transposes the last two axes.
+func swapLast(b *ir.Builder, name string, v *ir.Value) *ir.Value {
 	r := v.Type.Rank()
 	if r < 2 { // a placeholder after an error
 		return v

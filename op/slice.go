@@ -384,8 +384,8 @@ func encodeSlice(e *Encoder) {
 	e.InputToInts(1, "starts")
 }
 
-// sliceAxis is x[from:to] along one axis.
-func sliceAxis(b *ir.Builder, name string, x *ir.Value, axis, from, to int) *ir.Value {
+// SliceAxis is x[from:to] along one axis.
+func SliceAxis(b *ir.Builder, name string, x *ir.Value, axis, from, to int) *ir.Value {
 	return b.Op(Slice{}, name, x, b.ConstInts(name+"/starts", from), b.ConstInts(name+"/ends", to), b.ConstInts(name+"/axes", axis))
 }
 

@@ -68,17 +68,15 @@ func RestoreBatch(g *ir.Graph) (*ir.Graph, error) {
 	if err != nil || n < 1 {
 		return nil, fmt.Errorf("metadata %q: got %q, want the length of the batch", batchKey, text)
 	}
-	shapes := map[string][]int{}
+	shapes, _ := g.SampleShapes()
 	for _, v := range g.Inputs {
-		s := make([]int, v.Type.Rank())
-		for i, d := range v.Type.Dims {
-			if s[i] = d.N; i == 0 {
-				s[i] = n
-			} else if d.Sym != "" {
-				return nil, fmt.Errorf("input %q is %v: only the batch may be open", v.Name, v.Type)
-			}
+		s, ok := shapes[v.Name]
+		if !ok {
+			return nil, fmt.Errorf("input %q is %v: only the batch may be open", v.Name, v.Type)
 		}
-		shapes[v.Name] = s
+		if len(s) > 0 {
+			s[0] = n
+		}
 	}
 	if g, err = g.Specialize(shapes); err != nil {
 		return nil, err
@@ -380,8 +378,7 @@ func (f *batchFreer) first(v *ir.Value, axis int) *ir.Value {
 			return w
 		}
 	}
-	c := f.patch.B
-	return c.Op(op.Slice{}, v.Name+"/first", v, c.ConstInts(v.Name+"/start", 0), c.ConstInts(v.Name+"/end", 1), c.ConstInts(v.Name+"/axis", axis))
+	return op.SliceAxis(f.patch.B, v.Name+"/first", v, axis, 0, 1)
 }
 
 // states repeats the first states of a recurrent cell for each sample.

@@ -402,8 +402,7 @@ func guardFloat(g *ir.Graph, t *rewrite.Trace) error {
 // widePlain reports whether the weight of n is quantized and its bias is not,
 // which is so with 16-bit grids.
 func widePlain(n *ir.Node) bool {
-	_, _, ok := producer[op.DequantizeLinear](n.In[1])
-	return ok && n.Input(2) != nil && n.In[2].IsStored()
+	return isDequantized(n.In[1]) && n.Input(2) != nil && n.In[2].IsStored()
 }
 
 // quantizedNext reports whether v goes to a QuantizeLinear alone, directly or

@@ -324,26 +324,15 @@ func batchShape(s *session, m *nncf.Model, batch *int) ([]int, error) {
 		}
 		v = m.Graph.Inputs[0]
 	}
-	var shape []int
-	for i, d := range v.Type.Dims {
-		n, ok := d.Known()
-		switch {
-		case i == 0 && !ok:
-			n = orOne(batch)
-		case !ok:
-			return nil, fmt.Errorf("input %q has type %v: only the batch axis may be open", v.Name, v.Type)
-		}
-		shape = append(shape, n)
+	shapes, _ := m.Graph.SampleShapes()
+	shape, ok := shapes[v.Name]
+	if !ok {
+		return nil, fmt.Errorf("input %q has type %v: only the batch axis may be open", v.Name, v.Type)
+	}
+	if _, fixed := v.Type.Dims[0].Known(); !fixed {
+		shape[0] = compress.ValueOr(batch, 1)
 	}
 	return shape, nil
-}
-
-// orOne is the batch of a model without one of its own.
-func orOne(batch *int) int {
-	if batch == nil {
-		return 1
-	}
-	return *batch
 }
 
 // fillRandom fills x with numbers in -1..1 from a fixed linear congruence.

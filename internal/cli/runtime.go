@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/internal/runtimes"
 	"github.com/go-nncf/nncf/internal/runtimes/openvino"
 	"github.com/go-nncf/nncf/internal/runtimes/ort"
@@ -85,7 +86,7 @@ func portShape(s *runtimes.Session, batch *int) (name string, shape []int, err e
 	for i, d := range shape {
 		switch {
 		case i == 0 && d < 0:
-			shape[i] = orOne(batch)
+			shape[i] = compress.ValueOr(batch, 1)
 		case d < 0:
 			return "", nil, fmt.Errorf("input %v: only the batch axis may be open", p)
 		}
