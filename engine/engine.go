@@ -24,8 +24,33 @@ type Options struct {
 	// arena. What does not fit is computed again where the backward pass needs
 	// it; results keep their bits. Compile fails if no plan fits. 0 means no bound.
 	MaxMemory int64
+	// Updates change stored values while a program runs; nil: only g.Assigns do.
+	Updates *Updates
 	// Logger receives what was planned; nil discards it.
 	Logger *slog.Logger
+}
+
+// Updates let a run change stored values with its own outputs, each as soon as
+// nothing in the run reads the value any more. The memory of such an output then
+// serves what comes later: gradients need not all wait for the end of the
+// backward pass.
+type Updates struct {
+	// Begin is called once a run, before any update and when the outputs Needs are
+	// complete. Its error ends the run, which has then changed nothing. nil stands
+	// for a function that returns nil.
+	Begin func() error
+	Needs []int // indices in the graph's outputs
+	Take  []Update
+}
+
+// Update is the update of one stored value.
+type Update struct {
+	Output int    // index in the graph's outputs, float32; [Program.Output] returns nil for it
+	Stored string // name of the value that Apply changes
+	// Apply gets the elements of the output from lo on. Parts do not overlap, all
+	// together are the output, and several workers call it at once. It must not
+	// change part.
+	Apply func(lo int, part []float32)
 }
 
 // Backend compiles graphs.
@@ -47,10 +72,12 @@ type Program interface {
 	// fills it before Run. The buffer stays the same for the program's life.
 	Input(i int) *tensor.Tensor
 
-	// Output returns the buffer of output i, valid until the next Run.
+	// Output returns the buffer of output i, valid until the next Run; nil if an
+	// update takes it.
 	Output(i int) *tensor.Tensor
 
-	// Run executes the graph once. Cancelling ctx stops between steps.
+	// Run executes the graph once. Cancelling ctx stops between steps, but not
+	// once updates have begun.
 	Run(ctx context.Context) error
 
 	// Info describes the plan.

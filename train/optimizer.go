@@ -200,23 +200,43 @@ func (o *Optimizer) Decay(on bool) { o.noDecay = !on }
 // times gradScale, which is how clipping and averaging reach them without a
 // pass of their own. It allocates nothing.
 func (o *Optimizer) Step(lr float64, gradScale float32) {
-	o.step++
-	o.lr, o.gradScale = float32(lr), gradScale
+	o.begin(lr, gradScale)
+	o.finish()
+}
+
+// begin sets what the updates of the next step need to know.
+func (o *Optimizer) begin(lr float64, gradScale float32) { o.lr, o.gradScale = float32(lr), gradScale }
+
+// finish updates what updatePart has not, and ends the step.
+func (o *Optimizer) finish() {
 	o.pool.Run(len(o.tasks), o.task)
+	o.step++
+}
+
+// leaveOut says which parameters finish leaves out: the caller passes all of
+// their gradients to updatePart, between begin and finish.
+func (o *Optimizer) leaveOut(early func(param int) bool) {
+	o.tasks = slices.DeleteFunc(o.tasks, func(s span) bool { return early(s.param) })
 }
 
 func (o *Optimizer) update(task, _ int) {
 	t := o.tasks[task]
-	p := &o.params[t.param]
+	o.updatePart(t.param, t.lo, o.params[t.param].Grad.F32()[t.lo:t.hi])
+}
+
+// updatePart updates the elements of a parameter from lo on, one for each of g.
+func (o *Optimizer) updatePart(param, lo int, g []float32) {
+	p := &o.params[param]
 	if p.Rule.Frozen {
 		return
 	}
-	w, g := p.Value.F32()[t.lo:t.hi], p.Grad.F32()[t.lo:t.hi]
+	hi := lo + len(g)
+	w := p.Value.F32()[lo:hi]
 	slot := func(i int) []float32 {
 		if p.slots[i] == nil {
 			return nil
 		}
-		return p.slots[i][t.lo:t.hi]
+		return p.slots[i][lo:hi]
 	}
 	lr, decay := o.lr*p.lrScale, p.decay
 	if p.lr != 0 {
@@ -230,7 +250,7 @@ func (o *Optimizer) update(task, _ int) {
 		optim.SGD{LR: lr, Momentum: float32(o.opt.Momentum), WeightDecay: decay, Nesterov: o.opt.Nesterov, GradScale: o.gradScale}.Step(w, g, slot(0))
 	case "adam", "adamw":
 		optim.Adam{LR: lr, Beta1: float32(o.opt.Betas[0]), Beta2: float32(o.opt.Betas[1]), Epsilon: float32(o.opt.Epsilon),
-			WeightDecay: decay, Decoupled: p.kind == "adamw", GradScale: o.gradScale}.Step(w, g, slot(0), slot(1), o.step)
+			WeightDecay: decay, Decoupled: p.kind == "adamw", GradScale: o.gradScale}.Step(w, g, slot(0), slot(1), o.step+1)
 	case "rmsprop":
 		optim.RMSProp{LR: lr, Alpha: float32(o.opt.Alpha), Epsilon: float32(o.opt.Epsilon), Momentum: float32(o.opt.Momentum),
 			WeightDecay: decay, GradScale: o.gradScale}.Step(w, g, slot(0), slot(1))

@@ -23,7 +23,34 @@ import (
 type stepProgram struct {
 	prog          engine.Program
 	input, target *tensor.Tensor
-	grads         []*tensor.Tensor // in the order of the trainer's parameters
+	grads         []*tensor.Tensor // in the order of the trainer's parameters; nil if the run applies it
+}
+
+// earlyFrom is the number of elements from which on a gradient is applied during
+// the run, where its memory is worth more than a call.
+const earlyFrom = 64 << 10
+
+// early reports whether runs update parameter i themselves: large ones, unless
+// gradients are added up or measured before they count.
+func (t *Trainer) early(i int) bool {
+	return t.opt.Accumulate <= 1 && t.opt.ClipNorm == 0 && t.opt.ClipValue == 0 && t.params[i].Data.Len() >= earlyFrom
+}
+
+// updates returns what a run of p updates.
+func (t *Trainer) updates(p *stepProgram) *engine.Updates {
+	u := &engine.Updates{Begin: func() error { return p.result().finite() }, Needs: []int{0}}
+	for i, v := range t.params {
+		if t.early(i) {
+			u.Take = append(u.Take, engine.Update{Output: 2 + i, Stored: v.Name,
+				Apply: func(lo int, part []float32) { t.optimizer.updatePart(i, lo, part) }})
+		}
+	}
+	return u
+}
+
+// result returns the loss of the last run.
+func (p *stepProgram) result() Result {
+	return Result{Loss: float64(p.prog.Output(0).F32()[0]), Samples: p.input.Shape()[0]}
 }
 
 // step returns the program for a batch like images, compiling it the first time.
@@ -42,21 +69,22 @@ func (t *Trainer) step(ctx context.Context, images *tensor.Tensor) (*stepProgram
 	if err != nil {
 		return nil, err
 	}
-	prog, err := t.backend.Compile(ctx, g, engine.Options{Threads: t.opt.Threads, MaxMemory: t.opt.MaxMemory, Logger: t.opt.Logger})
+	p := &stepProgram{}
+	p.prog, err = t.backend.Compile(ctx, g, engine.Options{Threads: t.opt.Threads, MaxMemory: t.opt.MaxMemory, Updates: t.updates(p), Logger: t.opt.Logger})
 	if err != nil {
 		return nil, err
 	}
-	p := &stepProgram{prog: prog, input: prog.Input(0), target: prog.Input(1)}
+	p.input, p.target = p.prog.Input(0), p.prog.Input(1)
 	for i := range t.params {
-		p.grads = append(p.grads, prog.Output(2+i))
+		p.grads = append(p.grads, p.prog.Output(2+i))
 	}
 	t.steps[n] = p
 	return p, nil
 }
 
 // Program returns the compiled step for batches like images, which [Trainer.Step]
-// runs: its inputs are images and target, its outputs those of [Trainer.StepGraph].
-// The trainer keeps owning it.
+// runs: its inputs are images and target, its outputs those of [Trainer.StepGraph]
+// but for the gradients that the run applies. The trainer keeps owning it.
 func (t *Trainer) Program(ctx context.Context, images *tensor.Tensor) (engine.Program, error) {
 	p, err := t.step(ctx, images)
 	if err != nil {

@@ -141,6 +141,7 @@ func New(g *ir.Graph, backend engine.Backend, opt Options, hook Hook) (*Trainer,
 	if t.optimizer, err = NewOptimizer(opt.Optimizer, params, t.pool); err != nil {
 		return nil, err
 	}
+	t.optimizer.leaveOut(t.early)
 	t.squares = make([]float64, len(params))
 	return t, nil
 }
@@ -264,12 +265,15 @@ func (t *Trainer) run(ctx context.Context, p *stepProgram, images, target, label
 	}
 	p.input.CopyFrom(images)
 	p.target.CopyFrom(target.Reshape(p.target.Shape()...))
-	if err := p.prog.Run(ctx); err != nil {
+	if t.pending == 0 {
+		t.begin(epoch, 1)
+	}
+	if err := p.prog.Run(ctx); err != nil && !errors.Is(err, ErrDiverged) {
 		return Result{}, err
 	}
-	r := Result{Loss: float64(p.prog.Output(0).F32()[0]), Samples: images.Shape()[0]}
-	if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
-		return r, fmt.Errorf("%w: the loss is %v; lower the learning rate, warm up, or clip gradients", ErrDiverged, r.Loss)
+	r := p.result()
+	if err := r.finite(); err != nil {
+		return r, err
 	}
 	if scores := p.prog.Output(1); labels != nil && labels.Len() == r.Samples && scores.Len()%labels.Len() == 0 {
 		r.Correct = countCorrect(scores, labels)
@@ -287,7 +291,21 @@ func (t *Trainer) run(ctx context.Context, p *stepProgram, images, target, label
 	return r, nil
 }
 
-// update applies the gradients, which count times scale.
+// finite reports a loss that is not.
+func (r Result) finite() error {
+	if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
+		return fmt.Errorf("%w: the loss is %v; lower the learning rate, warm up, or clip gradients", ErrDiverged, r.Loss)
+	}
+	return nil
+}
+
+// begin prepares the optimizer for an update in which gradients count times scale.
+func (t *Trainer) begin(epoch float64, scale float32) {
+	t.optimizer.Decay(!t.schedule.opt.Drop.noDecay(epoch))
+	t.optimizer.begin(t.schedule.LR(epoch), scale)
+}
+
+// update applies the gradients that a run left, which count times scale.
 func (t *Trainer) update(grads []*tensor.Tensor, epoch float64, scale float32) {
 	if v := float32(t.opt.ClipValue); v > 0 {
 		limit := v / scale
@@ -301,8 +319,8 @@ func (t *Trainer) update(grads []*tensor.Tensor, epoch float64, scale float32) {
 	for i := range t.optimizer.params {
 		t.optimizer.params[i].Grad = grads[i]
 	}
-	t.optimizer.Decay(!t.schedule.opt.Drop.noDecay(epoch))
-	t.optimizer.Step(t.schedule.LR(epoch), scale)
+	t.begin(epoch, scale)
+	t.optimizer.finish()
 	if h, ok := t.hook.(compress.AfterStepper); ok {
 		h.AfterStep()
 	}

@@ -34,13 +34,13 @@ func (Backend) Compile(ctx context.Context, g *ir.Graph, opts engine.Options) (e
 	var follow *decisions
 	if opts.MaxMemory > 0 {
 		var err error
-		if g, follow, err = fit(ctx, g, pool.Workers(), opts.MaxMemory); err != nil {
+		if g, follow, err = fit(ctx, g, pool.Workers(), opts.MaxMemory, opts.Updates); err != nil {
 			pool.Close()
 			return nil, err
 		}
 	}
 	c := newCompiler(g, pool.Workers())
-	c.follow = follow
+	c.follow, c.updates = follow, opts.Updates
 	if err := c.lowerAll(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -111,6 +111,7 @@ type compiler struct {
 	workers int
 	pool    *par.Pool // set before bind
 	follow  *decisions
+	updates *engine.Updates
 
 	slots [][2]*slot // by value ID and order
 	home  []*slot    // by value ID: the order the producer wrote
@@ -125,6 +126,7 @@ type compiler struct {
 	done     map[int]*ir.Node // nodes that another one does too, by ID
 	inputs   []*slot
 	outputs  []*slot
+	taken    map[int]bool // outputs that updates take, see update.go
 }
 
 // temp is memory that lives during one step.
@@ -190,7 +192,10 @@ func (c *compiler) lowerAll(ctx context.Context) error {
 	for _, s := range c.all {
 		c.byBuffer[s.buf] = append(c.byBuffer[s.buf], s)
 	}
-	return c.fuse()
+	if err := c.fuse(); err != nil {
+		return err
+	}
+	return c.placeUpdates()
 }
 
 // border emits the copies to outputs that cannot be read in place and the
@@ -347,8 +352,10 @@ func (c *compiler) live() []*plan.Buffer {
 			}
 		}
 	}
-	for _, s := range c.outputs { // valid until the next run
-		touch(s.buf, len(c.steps))
+	for i, s := range c.outputs { // valid until the next run
+		if !c.taken[i] {
+			touch(s.buf, len(c.steps))
+		}
 	}
 	return used
 }

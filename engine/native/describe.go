@@ -21,6 +21,10 @@ func (s *step) info(counted map[*ir.Node]bool) engine.Step {
 	}
 	e.Node, e.Kind, e.Rule = n.Name, n.Op.Kind(), n.Rule
 	e.Layer, e.Pass = layerOf(n)
+	if s.kernel == updateKernel {
+		e.Kind, e.Pass = updateKernel, ""
+		return e
+	}
 	if s.also != nil {
 		e.Fused = append(e.Fused, n.Op.Kind(), s.also.Op.Kind())
 	}

@@ -30,6 +30,7 @@ var fusions = []fusion{
 	{"reuse", "results lie where an operand lay", (*compiler).reuse},                                            // needs to know what is stored
 	{"form", "what forms a weight runs as the weight is packed", (*compiler).form},                              // of steps whose writes are final
 	{"group", "steps that go image by image take turns on images that the caches hold", (*compiler).groupSteps}, // needs all operands final
+	{"near", "weights are packed right before they are read", (*compiler).near},                                 // steps do not move any more
 }
 
 // fuse applies the rules.

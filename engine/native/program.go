@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-nncf/nncf/engine"
@@ -22,6 +23,7 @@ type program struct {
 	outputs []*tensor.Tensor
 	info    engine.Info
 	lacks   error // why it cannot run here, nil if it can
+	commits int   // the step from which on stored values change: it is not to be interrupted
 }
 
 // place assigns memory and binds the steps to it.
@@ -89,8 +91,16 @@ func (c *compiler) place(pool *par.Pool) (*program, error) {
 	for _, s := range c.inputs {
 		p.inputs = append(p.inputs, s.data)
 	}
-	for _, s := range c.outputs {
+	for i, s := range c.outputs {
+		if c.taken[i] {
+			p.outputs = append(p.outputs, nil)
+			continue
+		}
 		p.outputs = append(p.outputs, s.data)
+	}
+	p.commits = len(p.steps)
+	if i := slices.IndexFunc(p.steps, func(s *step) bool { return s.kernel == updateKernel }); i >= 0 {
+		p.commits = i + 1
 	}
 	return p, nil
 }
@@ -104,18 +114,16 @@ func (p *program) Run(ctx context.Context) error {
 	if p.lacks != nil {
 		return p.lacks
 	}
-	for _, s := range p.steps {
-		if s.group != nil {
-			if s == s.group.members[0] {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				s.group.run()
-			}
+	for i, s := range p.steps {
+		if s.group != nil && s != s.group.members[0] {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil && i < p.commits {
 			return err
+		}
+		if s.group != nil {
+			s.group.run()
+			continue
 		}
 		if err := s.run(); err != nil {
 			return s.fail(err)
@@ -135,7 +143,7 @@ func (p *program) RunTimed(ctx context.Context, d []time.Duration) error {
 	}
 	last := time.Now()
 	for i, s := range p.steps {
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil && i < p.commits {
 			return err
 		}
 		if err := s.run(); err != nil {

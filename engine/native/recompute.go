@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/go-nncf/nncf/autodiff"
+	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/engine/plan"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
@@ -25,8 +26,8 @@ const recomputeRule = "recompute"
 // are not enough, longer segments, of which fewer borders are kept.
 //
 // The decisions are those of the plan of g itself, to be followed.
-func fit(ctx context.Context, g *ir.Graph, workers int, limit int64) (*ir.Graph, *decisions, error) {
-	size, follow, err := arenaSize(ctx, g, workers, nil)
+func fit(ctx context.Context, g *ir.Graph, workers int, limit int64, updates *engine.Updates) (*ir.Graph, *decisions, error) {
+	size, follow, err := arenaSize(ctx, g, workers, nil, updates)
 	if err != nil || size <= limit {
 		return g, follow, err
 	}
@@ -41,7 +42,7 @@ func fit(ctx context.Context, g *ir.Graph, workers int, limit int64) (*ir.Graph,
 			if err != nil {
 				return nil, false, err
 			}
-			size, _, err := arenaSize(ctx, h, workers, follow)
+			size, _, err := arenaSize(ctx, h, workers, follow, updates)
 			least = min(least, size)
 			return h, size <= limit, err
 		}
@@ -71,9 +72,9 @@ func fit(ctx context.Context, g *ir.Graph, workers int, limit int64) (*ir.Graph,
 }
 
 // arenaSize plans g, without running it, and returns what was decided.
-func arenaSize(ctx context.Context, g *ir.Graph, workers int, follow *decisions) (int64, *decisions, error) {
+func arenaSize(ctx context.Context, g *ir.Graph, workers int, follow *decisions, updates *engine.Updates) (int64, *decisions, error) {
 	c := newCompiler(g, workers)
-	c.follow = follow
+	c.follow, c.updates = follow, updates
 	if err := c.lowerAll(ctx); err != nil {
 		return 0, nil, err
 	}

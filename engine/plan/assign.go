@@ -37,33 +37,52 @@ func (b *Buffer) Touched() bool { return b.touched }
 
 func (b *Buffer) span() int { return (b.Size + Slack + Align - 1) / Align * Align }
 
+// orders are in what order buffers are placed; which leaves the fewest gaps
+// depends on the program.
+var orders = []func(a, b *Buffer) int{
+	func(a, b *Buffer) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(b.life(), a.life())) },
+	func(a, b *Buffer) int { return cmp.Compare(b.Size*b.life(), a.Size*a.life()) },
+	func(a, b *Buffer) int { return cmp.Or(cmp.Compare(b.life(), a.life()), cmp.Compare(b.Size, a.Size)) },
+}
+
+// life is the number of steps.
+func (b *Buffer) life() int { return b.Last - b.First + 1 }
+
 // Assign sets the offset of every buffer such that buffers with overlapping
-// lives do not overlap in memory, and returns the size of the arena. Larger
-// buffers are placed first, each in the tightest gap that fits (best fit by
-// decreasing size); equal sizes keep their order, so the result depends on
-// nothing but the list.
+// lives do not overlap in memory, and returns the size of the arena. Of several
+// orders, in each of which every buffer gets the first gap that fits, it takes
+// the one with the smallest arena. Equals keep their order, so the result
+// depends on nothing but the list.
 func Assign(buffers []*Buffer) (size int) {
+	best := -1
+	for i, by := range orders {
+		if n := assign(buffers, by); best < 0 || n < size {
+			best, size = i, n
+		}
+	}
+	if best != len(orders)-1 {
+		assign(buffers, orders[best])
+	}
+	return size
+}
+
+func assign(buffers []*Buffer, by func(a, b *Buffer) int) (size int) {
 	order := slices.Clone(buffers)
-	slices.SortStableFunc(order, func(a, b *Buffer) int { return cmp.Compare(b.Size, a.Size) })
+	slices.SortStableFunc(order, by)
 	var placed []*Buffer // by offset
 	for _, b := range order {
-		need := b.span()
-		best, bestGap := -1, 0
-		end := 0
+		need, end := b.span(), 0
 		for _, p := range placed {
 			if p.Last < b.First || b.Last < p.First {
 				continue
 			}
-			if gap := p.Offset - end; gap >= need && (best < 0 || gap < bestGap) {
-				best, bestGap = end, gap
+			if p.Offset-end >= need {
+				break
 			}
 			end = max(end, p.Offset+p.span())
 		}
-		if best < 0 {
-			best = end
-		}
-		b.Offset = best
-		size = max(size, best+need)
+		b.Offset = end
+		size = max(size, end+need)
 		i, _ := slices.BinarySearchFunc(placed, b, func(p, b *Buffer) int { return cmp.Compare(p.Offset, b.Offset) })
 		placed = slices.Insert(placed, i, b)
 	}
