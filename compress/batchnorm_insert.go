@@ -29,13 +29,9 @@ const (
 //	scale = √(σ² + ε)   bias = μ   mean = μ - b   var = σ²
 //
 // where b is the bias of the layer, which goes. [pass.FoldBatchNorm] folds all of
-// it again at export. A factor and addend per channel that a simplifier left
-// behind a layer become normalization as well, see [pass.AffineToBatchNorm].
+// it again at export.
 func InsertBatchNorm(ctx context.Context, r Runner, g *ir.Graph, c Calibration, samples int, t *rewrite.Trace) (int, error) {
 	before := countBatchNorms(g)
-	if err := pass.AffineToBatchNorm(g, t); err != nil {
-		return 0, fmt.Errorf("inserting batch normalization: %w", err)
-	}
 	var layers []*ir.Node
 	for _, n := range g.Nodes() {
 		if lacksBatchNorm(g, n) {

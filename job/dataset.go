@@ -121,7 +121,7 @@ func classifies(t ir.Type) bool {
 }
 
 // fit makes loaders serve m: one that reads sequences gets images of one channel
-// as such. A model whose fixed batch is not that of a loader gets a free one; where
+// as such, one with the channels behind, as TensorFlow has them, gets images so. A model whose fixed batch is not that of a loader gets a free one; where
 // that cannot be done, loaders get the model's batch. More classes than the model
 // has outputs are an error. Loaders may be nil.
 func fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ...*data.Loader) error {
@@ -133,6 +133,22 @@ func fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ..
 		}
 	}
 	return serve(m.Graph, o.note, loaders...)
+}
+
+// arrange chooses the order of axes in which the loader gives images: [H W C] if
+// only the last axis of the input in has as many elements as they have channels.
+func arrange(l *data.Loader, in ir.Type) error {
+	l.ChannelsLast = false
+	if in.Rank() != 4 {
+		return nil
+	}
+	shape, err := l.Shape()
+	if err != nil {
+		return err
+	}
+	channels := ir.Len(shape[0])
+	l.ChannelsLast = in.Dims[3].Equal(channels) && !in.Dims[1].Equal(channels)
+	return nil
 }
 
 // fixedBatch returns the batch of a model with one input, 0 if it is free.
@@ -163,6 +179,9 @@ func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) erro
 			continue
 		}
 		l.Sequences = in.Rank() == 3
+		if err := arrange(l, in); err != nil {
+			return err
+		}
 		if classifies(scores.Type) {
 			n := len(l.Dataset.Classes())
 			if k, known := scores.Type.Dims[1].Known(); known && n > k {

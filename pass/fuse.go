@@ -12,6 +12,7 @@ import (
 // fuseRules make one node of layers that exporters take apart.
 var fuseRules = []rewrite.Rule{
 	{Name: "fuse-bias", Doc: "an Add of a constant per output channel behind a Conv, ConvTranspose or Gemm is its bias", Match: fuseBias},
+	{Name: "fuse-scale", Doc: "a Mul by a constant per output channel behind a Conv, ConvTranspose or Gemm is part of its weights and bias", Match: fuseScale},
 	{Name: "fuse-gemm", Doc: "a MatMul of a matrix with a constant one, and the Add of a vector behind it, is a Gemm", Match: fuseGemm},
 	{Name: "fuse-factors", Doc: "the factors of a Gemm become part of its constants, so that it is plain", Match: fuseFactors},
 	{Name: "fuse-pad", Doc: "a Pad with zeros in front of a Conv or a pool that pads the same way is part of it", Match: fusePad},
@@ -105,6 +106,96 @@ func fuseBias(p *rewrite.Patch, n *ir.Node) bool {
 	b := replacement(p, named, ir.Constant, "", tensor.From(bias, len(bias)))
 	take(p, n.Out[0], p.B.Op(layer.Op, layer.Name, layer.In[0], layer.In[1], b))
 	return true
+}
+
+// fuseScale merges what exporters leave of batch normalization behind a layer, as
+// TensorFlow's does behind depthwise ones. Factors for all channels alike, and
+// those of outputs, stay: training steps would change with the weights' scale. So
+// do those behind binary weights, which are signs (ADR 0014).
+func fuseScale(p *rewrite.Patch, n *ir.Node) bool {
+	if _, ok := n.Op.(op.Mul); !ok {
+		return false
+	}
+	y, c, ok := addend(n)
+	if !ok || y.Def == nil || n.Out[0].Type.Rank() != y.Type.Rank() {
+		return false
+	}
+	layer := y.Def
+	channelOf, ok := weightChannels(layer)
+	if !ok {
+		return false
+	}
+	if _, ok := onlyUse(p.Graph(), y); !ok {
+		return false
+	}
+	channels, ok := outChannels(layer)
+	if !ok {
+		return false
+	}
+	if c.Data.Len() != channels || channels == 1 || isOutput(p.Graph(), n.Out[0]) { // a change of units, say
+		return false
+	}
+	scale, ok := perChannel(c, n.Out[0].Type, 1, channels)
+	if !ok {
+		return false
+	}
+	type scaled struct {
+		port int
+		data []float32
+	}
+	var all []scaled
+	for port, channel := range []func(i int) int{1: channelOf, 2: func(i int) int { return i % channels }} {
+		v := layer.Input(port)
+		if channel == nil || v == nil {
+			continue
+		}
+		if !isConst(v) || v.Type.DType != tensor.Float32 || port == 1 && areSigns(v.Data.F32()) || port == 2 && v.Data.Len() != channels {
+			return false
+		}
+		d := slices.Clone(v.Data.F32())
+		for i := range d {
+			d[i] *= scale[channel(i)]
+		}
+		all = append(all, scaled{port, d})
+	}
+	in := slices.Clone(layer.In)
+	for _, s := range all {
+		in[s.port] = replacement(p, in[s.port], ir.Constant, "", tensor.From(s.data, in[s.port].Data.Shape()...))
+	}
+	take(p, n.Out[0], p.B.Op(layer.Op, layer.Name, in...))
+	return true
+}
+
+// areSigns reports whether all weights are 1 or -1.
+func areSigns(w []float32) bool {
+	return !slices.ContainsFunc(w, func(v float32) bool { return v != 1 && v != -1 })
+}
+
+// weightChannels returns the output channel that each element of a layer's
+// weights belongs to.
+func weightChannels(n *ir.Node) (of func(i int) int, ok bool) {
+	w := n.Input(1)
+	if w == nil {
+		return nil, false
+	}
+	shape, ok := w.Type.Shape()
+	if !ok || len(shape) < 2 || shape.Numel() == 0 {
+		return nil, false
+	}
+	inner := shape[1:].Numel() // elements of an entry of axis 0
+	switch o := n.Op.(type) {
+	case op.Conv:
+		return func(i int) int { return i / inner }, true
+	case op.ConvTranspose: // [C, O/groups, kernel…]
+		perGroup, kernel := shape[0]/o.Groups(), shape[2:].Numel()
+		return func(i int) int { return i/inner/perGroup*shape[1] + i%inner/kernel }, true
+	case op.Gemm:
+		if o.TransB {
+			return func(i int) int { return i / inner }, true
+		}
+		return func(i int) int { return i % inner }, true
+	}
+	return nil, false
 }
 
 // outChannels returns the number of output channels of a layer.

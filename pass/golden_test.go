@@ -25,15 +25,14 @@ var update = flag.Bool("update", false, "rewrite golden files")
 
 // passes are what the goldens' run line names.
 var passes = map[string]func(g *ir.Graph, t *rewrite.Trace) error{
-	"canonicalize":        pass.Canonicalize,
-	"fold":                pass.Fold,
-	"mark-trainable":      pass.MarkTrainable,
-	"inference-mode":      pass.InferenceMode,
-	"affine-to-batchnorm": pass.AffineToBatchNorm,
-	"fold-batchnorm":      pass.FoldBatchNorm,
-	"to-qdq":              pass.ToQDQ,
-	"to-fakequantize":     pass.ToFakeQuantize,
-	"for-opset-13":        func(g *ir.Graph, t *rewrite.Trace) error { return pass.ForOpset(g, 13, t) },
+	"canonicalize":    pass.Canonicalize,
+	"fold":            pass.Fold,
+	"mark-trainable":  pass.MarkTrainable,
+	"inference-mode":  pass.InferenceMode,
+	"fold-batchnorm":  pass.FoldBatchNorm,
+	"to-qdq":          pass.ToQDQ,
+	"to-fakequantize": pass.ToFakeQuantize,
+	"for-opset-13":    func(g *ir.Graph, t *rewrite.Trace) error { return pass.ForOpset(g, 13, t) },
 	"training-mode": func(g *ir.Graph, t *rewrite.Trace) error {
 		return pass.TrainingMode(g, pass.TrainingOptions{}, t)
 	},

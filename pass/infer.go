@@ -1,12 +1,9 @@
 package pass
 
 import (
-	"slices"
-
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/rewrite"
-	"github.com/go-nncf/nncf/tensor"
 )
 
 // InferenceMode turns a graph that was exported in training form into one for
@@ -90,57 +87,4 @@ func extraUsed(g *ir.Graph, n *ir.Node) bool {
 		}
 	}
 	return false
-}
-
-// AffineToBatchNorm turns a factor and an addend per channel behind a Conv,
-// ConvTranspose or Gemm into a BatchNormalization with mean 0 and variance 1, so
-// that fine-tuning can normalize again what a simplifier took apart. The values
-// are the same; what training does is not, so nothing calls it by itself.
-func AffineToBatchNorm(g *ir.Graph, t *rewrite.Trace) error {
-	return rewrite.Run(g, t, rewrite.Rule{Name: "affine-to-batchnorm", Match: affineToBatchNorm})
-}
-
-func affineToBatchNorm(p *rewrite.Patch, n *ir.Node) bool {
-	if _, ok := n.Op.(op.Mul); !ok {
-		return false
-	}
-	x, c, ok := addend(n)
-	if !ok || x.Def == nil || n.Out[0].Type.Rank() != x.Type.Rank() {
-		return false
-	}
-	switch x.Def.Op.(type) {
-	case op.Conv, op.ConvTranspose, op.Gemm:
-	default:
-		return false
-	}
-	if _, ok := onlyUse(p.Graph(), x); !ok {
-		return false
-	}
-	channels, ok := outChannels(x.Def)
-	if !ok {
-		return false
-	}
-	scale, ok := perChannel(c, n.Out[0].Type, 1, channels)
-	if !ok {
-		return false
-	}
-	last := n.Out[0]
-	bias := make([]float32, channels)
-	if u, ok := onlyUse(p.Graph(), last); ok {
-		if _, is := u.Node.Op.(op.Add); is {
-			if _, b, ok := addend(u.Node); ok && u.Node.Out[0].Type.Rank() == x.Type.Rank() {
-				if v, ok := perChannel(b, u.Node.Out[0].Type, 1, channels); ok {
-					bias, last = v, u.Node.Out[0]
-				}
-			}
-		}
-	}
-	name := n.Label()
-	vector := func(suffix string, v []float32) *ir.Value {
-		return p.B.Const(name+"/"+suffix, tensor.From(v, channels))
-	}
-	take(p, last, p.B.Op(op.BatchNormalization{Momentum: 0.9}, name, x,
-		vector("scale", scale), vector("bias", bias),
-		vector("mean", make([]float32, channels)), vector("var", slices.Repeat([]float32{1}, channels))))
-	return true
 }
