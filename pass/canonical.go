@@ -45,9 +45,15 @@ func CanonicalOrder() []Order {
 	}
 }
 
-// Fold runs the first passes of [Canonicalize] only: dead nodes go, and what is
-// known becomes constant. It is for graphs whose shapes were specialized.
-func Fold(g *ir.Graph, t *rewrite.Trace) error { return run(g, t, CanonicalPasses()[:2]) }
+// Specialize is [ir.Graph.Specialize], and folds what is known then: shapes that
+// depended on the batch.
+func Specialize(g *ir.Graph, shapes map[string][]int) (*ir.Graph, error) {
+	s, err := g.Specialize(shapes)
+	if err != nil {
+		return nil, err
+	}
+	return s, fold(s, nil)
+}
 
 func prune(g *ir.Graph, t *rewrite.Trace) error {
 	p := rewrite.New(g, "prune", t)

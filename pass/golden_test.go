@@ -26,7 +26,6 @@ var update = flag.Bool("update", false, "rewrite golden files")
 // passes are what the goldens' run line names.
 var passes = map[string]func(g *ir.Graph, t *rewrite.Trace) error{
 	"canonicalize":    pass.Canonicalize,
-	"fold":            pass.Fold,
 	"mark-trainable":  pass.MarkTrainable,
 	"inference-mode":  pass.InferenceMode,
 	"fold-batchnorm":  pass.FoldBatchNorm,

@@ -96,7 +96,7 @@ func (t *Trainer) Program(ctx context.Context, images *tensor.Tensor) (engine.Pr
 // StepGraph returns the graph of one training step for inputs of the given
 // shape: outputs are the loss, the scores, and the gradient of each parameter.
 func (t *Trainer) StepGraph(shape tensor.Shape) (*ir.Graph, error) {
-	g, err := t.g.Specialize(map[string][]int{t.g.Inputs[0].Name: shape})
+	g, err := pass.Specialize(t.g, map[string][]int{t.g.Inputs[0].Name: shape})
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +268,7 @@ func compileFor(ctx context.Context, g *ir.Graph, out *ir.Value, backend engine.
 	if err := checkInput(g.Inputs[0], images); err != nil {
 		return nil, err
 	}
-	s, err := g.Specialize(map[string][]int{g.Inputs[0].Name: images.Shape()})
+	s, err := pass.Specialize(g, map[string][]int{g.Inputs[0].Name: images.Shape()})
 	if err != nil {
 		return nil, err
 	}

@@ -236,7 +236,7 @@ func deployed(g *ir.Graph, shape []int) (*ir.Graph, error) {
 	if err := pass.FoldBatchNorm(g, nil); err != nil {
 		return nil, err
 	}
-	g, err := g.Specialize(map[string][]int{g.Inputs[0].Name: shape})
+	g, err := pass.Specialize(g, map[string][]int{g.Inputs[0].Name: shape})
 	if err != nil {
 		return nil, err
 	}
