@@ -25,6 +25,13 @@ type (
 		Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error)
 	}
 
+	// Elementwise is an Evaluator that maps each element of its one floating-point
+	// input by itself: engines may do so wherever the element is at hand.
+	Elementwise interface {
+		Evaluator
+		Element() func(x float64) float64
+	}
+
 	// Differentiable builds the nodes that compute input gradients from output
 	// gradients. Elements of dOut are nil where no gradient arrives; need says
 	// which inputs want one. The result has one entry per input, nil where not

@@ -44,7 +44,7 @@ func TestOpsDoc(t *testing.T) {
 Made by ` + "`go test ./onnx -run TestOpsDoc -update`" + ` from the operator table and ` + "`onnx/testdata/conformance.tsv`" + `; do not edit.
 
 *Vectors* counts ONNX's own conformance tests of the operator that passed, and those that are refused with a reason. *Engine* says
-whether the CPU engine has kernels for it or runs the reference evaluator.
+whether the CPU engine has kernels for it, computes it element by element within what surrounds it, or runs the reference evaluator.
 
 | operator | domain | vectors | gradient | engine |
 |---|---|---|---|---|
@@ -68,8 +68,11 @@ whether the CPU engine has kernels for it or runs the reference evaluator.
 			grad = "no: " + n.NoGrad()
 		}
 		engine := "reference"
-		if native.HasKernel(d.Kind()) {
+		switch _, elementwise := d.Op.(ir.Elementwise); {
+		case native.HasKernel(d.Kind()):
 			engine = "kernels"
+		case elementwise:
+			engine = "elements"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", d.Kind(), d.Domain, counts, grad, engine)
 	}

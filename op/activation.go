@@ -219,6 +219,7 @@ const (
 
 var (
 	_ ir.Evaluator      = Selu{}
+	_ ir.Elementwise    = Selu{}
 	_ ir.Differentiable = Selu{}
 	_ ir.Costed         = Selu{}
 	_ ir.AxisMapper     = Selu{}
@@ -227,13 +228,17 @@ var (
 
 func (Selu) Kind() string { return "Selu" }
 
-func (o Selu) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], func(x float64) float64 {
+func (o Selu) Element() func(x float64) float64 {
+	return func(x float64) float64 {
 		if x <= 0 {
 			return float64(o.Gamma) * float64(o.Alpha) * math.Expm1(x)
 		}
 		return float64(o.Gamma) * x
-	}))
+	}
+}
+
+func (o Selu) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (o Selu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -270,6 +275,7 @@ type Celu struct {
 
 var (
 	_ ir.Evaluator      = Celu{}
+	_ ir.Elementwise    = Celu{}
 	_ ir.Differentiable = Celu{}
 	_ ir.Costed         = Celu{}
 	_ ir.AxisMapper     = Celu{}
@@ -277,9 +283,13 @@ var (
 
 func (Celu) Kind() string { return "Celu" }
 
-func (o Celu) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+func (o Celu) Element() func(x float64) float64 {
 	a := float64(o.Alpha)
-	return oneErr(mapFloats(in[0], func(x float64) float64 { return max(x, 0) + min(0, a*math.Expm1(x/a)) }))
+	return func(x float64) float64 { return max(x, 0) + min(0, a*math.Expm1(x/a)) }
+}
+
+func (o Celu) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (o Celu) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {

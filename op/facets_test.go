@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // disappeared, usually by a method with a slightly wrong signature.
 func TestFacets(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# operator (domain, lowest opset): eval, grad or nograd, dims, cost, axes, cut, quant trait, weights, encode\n")
+	b.WriteString("# operator (domain, lowest opset): eval, element, grad or nograd, dims, cost, axes, cut, quant trait, weights, encode\n")
 	traits := map[ir.QuantTrait]string{ir.QuantFloat: "float", ir.QuantAgnostic: "agnostic", ir.QuantInputs: "inputs", ir.QuantConcat: "concat"}
 	var lines []string
 	for _, d := range op.All() {
@@ -41,6 +41,8 @@ func TestFacets(t *testing.T) {
 		}
 		_, ok := d.Op.(ir.Evaluator)
 		add(ok, "eval")
+		_, ok = d.Op.(ir.Elementwise)
+		add(ok, "element")
 		_, ok = d.Op.(ir.Differentiable)
 		add(ok, "grad")
 		_, ok = d.Op.(ir.NonDifferentiable)

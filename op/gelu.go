@@ -217,6 +217,7 @@ type Mish struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Mish{}
+	_ ir.Elementwise    = Mish{}
 	_ ir.Differentiable = Mish{}
 	_ ir.Costed         = Mish{}
 	_ ir.AxisMapper     = Mish{}
@@ -225,8 +226,12 @@ var (
 
 func (Mish) Kind() string { return "Mish" }
 
-func (Mish) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], func(x float64) float64 { return x * math.Tanh(softplus(x)) }))
+func (Mish) Element() func(x float64) float64 {
+	return func(x float64) float64 { return x * math.Tanh(softplus(x)) }
+}
+
+func (o Mish) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Mish) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {

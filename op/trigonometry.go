@@ -17,6 +17,7 @@ type Sin struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Sin{}
+	_ ir.Elementwise    = Sin{}
 	_ ir.Differentiable = Sin{}
 	_ ir.Costed         = Sin{}
 	_ ir.AxisMapper     = Sin{}
@@ -24,8 +25,12 @@ var (
 
 func (Sin) Kind() string { return "Sin" }
 
-func (Sin) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Sin))
+func (Sin) Element() func(x float64) float64 {
+	return math.Sin
+}
+
+func (o Sin) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Sin) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -43,6 +48,7 @@ type Cos struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Cos{}
+	_ ir.Elementwise    = Cos{}
 	_ ir.Differentiable = Cos{}
 	_ ir.Costed         = Cos{}
 	_ ir.AxisMapper     = Cos{}
@@ -50,8 +56,12 @@ var (
 
 func (Cos) Kind() string { return "Cos" }
 
-func (Cos) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Cos))
+func (Cos) Element() func(x float64) float64 {
+	return math.Cos
+}
+
+func (o Cos) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Cos) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -69,6 +79,7 @@ type Tan struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Tan{}
+	_ ir.Elementwise    = Tan{}
 	_ ir.Differentiable = Tan{}
 	_ ir.Costed         = Tan{}
 	_ ir.AxisMapper     = Tan{}
@@ -76,8 +87,12 @@ var (
 
 func (Tan) Kind() string { return "Tan" }
 
-func (Tan) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Tan))
+func (Tan) Element() func(x float64) float64 {
+	return math.Tan
+}
+
+func (o Tan) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Tan) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -95,6 +110,7 @@ type Asin struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Asin{}
+	_ ir.Elementwise    = Asin{}
 	_ ir.Differentiable = Asin{}
 	_ ir.Costed         = Asin{}
 	_ ir.AxisMapper     = Asin{}
@@ -102,8 +118,12 @@ var (
 
 func (Asin) Kind() string { return "Asin" }
 
-func (Asin) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Asin))
+func (Asin) Element() func(x float64) float64 {
+	return math.Asin
+}
+
+func (o Asin) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Asin) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -121,6 +141,7 @@ type Acos struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Acos{}
+	_ ir.Elementwise    = Acos{}
 	_ ir.Differentiable = Acos{}
 	_ ir.Costed         = Acos{}
 	_ ir.AxisMapper     = Acos{}
@@ -128,8 +149,12 @@ var (
 
 func (Acos) Kind() string { return "Acos" }
 
-func (Acos) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Acos))
+func (Acos) Element() func(x float64) float64 {
+	return math.Acos
+}
+
+func (o Acos) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Acos) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -147,6 +172,7 @@ type Atan struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Atan{}
+	_ ir.Elementwise    = Atan{}
 	_ ir.Differentiable = Atan{}
 	_ ir.Costed         = Atan{}
 	_ ir.AxisMapper     = Atan{}
@@ -154,8 +180,12 @@ var (
 
 func (Atan) Kind() string { return "Atan" }
 
-func (Atan) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Atan))
+func (Atan) Element() func(x float64) float64 {
+	return math.Atan
+}
+
+func (o Atan) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Atan) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -173,6 +203,7 @@ type Sinh struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Sinh{}
+	_ ir.Elementwise    = Sinh{}
 	_ ir.Differentiable = Sinh{}
 	_ ir.Costed         = Sinh{}
 	_ ir.AxisMapper     = Sinh{}
@@ -180,8 +211,12 @@ var (
 
 func (Sinh) Kind() string { return "Sinh" }
 
-func (Sinh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Sinh))
+func (Sinh) Element() func(x float64) float64 {
+	return math.Sinh
+}
+
+func (o Sinh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Sinh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -199,6 +234,7 @@ type Cosh struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Cosh{}
+	_ ir.Elementwise    = Cosh{}
 	_ ir.Differentiable = Cosh{}
 	_ ir.Costed         = Cosh{}
 	_ ir.AxisMapper     = Cosh{}
@@ -206,8 +242,12 @@ var (
 
 func (Cosh) Kind() string { return "Cosh" }
 
-func (Cosh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Cosh))
+func (Cosh) Element() func(x float64) float64 {
+	return math.Cosh
+}
+
+func (o Cosh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Cosh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -225,6 +265,7 @@ type Asinh struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Asinh{}
+	_ ir.Elementwise    = Asinh{}
 	_ ir.Differentiable = Asinh{}
 	_ ir.Costed         = Asinh{}
 	_ ir.AxisMapper     = Asinh{}
@@ -232,8 +273,12 @@ var (
 
 func (Asinh) Kind() string { return "Asinh" }
 
-func (Asinh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Asinh))
+func (Asinh) Element() func(x float64) float64 {
+	return math.Asinh
+}
+
+func (o Asinh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Asinh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -251,6 +296,7 @@ type Acosh struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Acosh{}
+	_ ir.Elementwise    = Acosh{}
 	_ ir.Differentiable = Acosh{}
 	_ ir.Costed         = Acosh{}
 	_ ir.AxisMapper     = Acosh{}
@@ -258,8 +304,12 @@ var (
 
 func (Acosh) Kind() string { return "Acosh" }
 
-func (Acosh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Acosh))
+func (Acosh) Element() func(x float64) float64 {
+	return math.Acosh
+}
+
+func (o Acosh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Acosh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -277,6 +327,7 @@ type Atanh struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Atanh{}
+	_ ir.Elementwise    = Atanh{}
 	_ ir.Differentiable = Atanh{}
 	_ ir.Costed         = Atanh{}
 	_ ir.AxisMapper     = Atanh{}
@@ -284,8 +335,12 @@ var (
 
 func (Atanh) Kind() string { return "Atanh" }
 
-func (Atanh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Atanh))
+func (Atanh) Element() func(x float64) float64 {
+	return math.Atanh
+}
+
+func (o Atanh) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Atanh) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {

@@ -255,6 +255,7 @@ type Floor struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Floor{}
+	_ ir.Elementwise    = Floor{}
 	_ ir.Differentiable = Floor{}
 	_ ir.Costed         = Floor{}
 	_ ir.AxisMapper     = Floor{}
@@ -262,8 +263,12 @@ var (
 
 func (Floor) Kind() string { return "Floor" }
 
-func (Floor) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Floor))
+func (Floor) Element() func(x float64) float64 {
+	return math.Floor
+}
+
+func (o Floor) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Floor) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -280,6 +285,7 @@ type Ceil struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Ceil{}
+	_ ir.Elementwise    = Ceil{}
 	_ ir.Differentiable = Ceil{}
 	_ ir.Costed         = Ceil{}
 	_ ir.AxisMapper     = Ceil{}
@@ -287,8 +293,12 @@ var (
 
 func (Ceil) Kind() string { return "Ceil" }
 
-func (Ceil) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.Ceil))
+func (Ceil) Element() func(x float64) float64 {
+	return math.Ceil
+}
+
+func (o Ceil) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Ceil) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -305,6 +315,7 @@ type Round struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Round{}
+	_ ir.Elementwise    = Round{}
 	_ ir.Differentiable = Round{}
 	_ ir.Costed         = Round{}
 	_ ir.AxisMapper     = Round{}
@@ -313,8 +324,12 @@ var (
 
 func (Round) Kind() string { return "Round" }
 
-func (Round) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], math.RoundToEven))
+func (Round) Element() func(x float64) float64 {
+	return math.RoundToEven
+}
+
+func (o Round) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Round) Grad(_ *ir.Builder, n *ir.Node, _ []*ir.Value, _ []bool) ([]*ir.Value, error) {
@@ -388,6 +403,7 @@ type Softsign struct{ floatUnary }
 
 var (
 	_ ir.Evaluator      = Softsign{}
+	_ ir.Elementwise    = Softsign{}
 	_ ir.Differentiable = Softsign{}
 	_ ir.Costed         = Softsign{}
 	_ ir.AxisMapper     = Softsign{}
@@ -395,8 +411,12 @@ var (
 
 func (Softsign) Kind() string { return "Softsign" }
 
-func (Softsign) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
-	return oneErr(mapFloats(in[0], func(x float64) float64 { return x / (1 + math.Abs(x)) }))
+func (Softsign) Element() func(x float64) float64 {
+	return func(x float64) float64 { return x / (1 + math.Abs(x)) }
+}
+
+func (o Softsign) Eval(in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return oneErr(mapFloats(in[0], o.Element()))
 }
 
 func (Softsign) Grad(b *ir.Builder, n *ir.Node, dOut []*ir.Value, _ []bool) ([]*ir.Value, error) {

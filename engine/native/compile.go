@@ -171,6 +171,9 @@ func (c *compiler) lowerAll(ctx context.Context) error {
 			continue
 		}
 		lower := lowerings[n.Op.Kind()]
+		if _, ok := n.Op.(ir.Elementwise); ok && lower == nil {
+			lower = lowerElementwise
+		}
 		if lower == nil {
 			lower = lowerReference
 		}

@@ -18,6 +18,28 @@ func lowerLeakyReluGrad(c *compiler, n *ir.Node) error {
 	return c.zipElements(n, "LeakyReluGrad", func(dst, x, dy []float32) { elementwise.LeakyReluGrad.Run(dst, dy, x, a) })
 }
 
+func lowerSelu(c *compiler, n *ir.Node) error {
+	o := n.Op.(op.Selu)
+	return c.mapElements(n, "Selu", false, func(dst, x []float32) {
+		elementwise.Elu.Run(dst, x, o.Alpha)
+		elementwise.Mul.Scalar(dst, dst, o.Gamma)
+	})
+}
+
+// lowerMish needs x when the rest is computed, so it takes few elements at a time.
+func lowerMish(c *compiler, n *ir.Node) error {
+	return c.mapElements(n, "Mish", false, func(dst, x []float32) {
+		var gate [256]float32
+		for lo := 0; lo < len(dst); lo += len(gate) {
+			g := gate[:min(len(gate), len(dst)-lo)]
+			xs := x[lo : lo+len(g)]
+			elementwise.Softplus.Run(g, xs)
+			elementwise.Tanh.Run(g, g)
+			elementwise.Mul.Run(dst[lo:lo+len(g)], xs, g)
+		}
+	})
+}
+
 func lowerElu(c *compiler, n *ir.Node) error {
 	a := n.Op.(op.Elu).Alpha
 	return c.mapElements(n, "Elu", false, func(dst, x []float32) { elementwise.Elu.Run(dst, x, a) })

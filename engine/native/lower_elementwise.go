@@ -130,6 +130,17 @@ func lowerUnary(f elementwise.Unary) lowering {
 	}
 }
 
+// lowerElementwise runs operators without a kernel in a chain, one element after
+// the other.
+func lowerElementwise(c *compiler, n *ir.Node) error {
+	f := n.Op.(ir.Elementwise).Element()
+	return c.mapElements(n, n.Op.Kind(), false, func(dst, x []float32) {
+		for i, v := range x[:len(dst)] {
+			dst[i] = float32(f(float64(v)))
+		}
+	})
+}
+
 // mapElements emits a link that applies f to every element of input 0.
 func (c *compiler) mapElements(n *ir.Node, name string, cheap bool, f func(dst, x []float32)) error {
 	if !isFloat(n.In[0]) {

@@ -167,13 +167,15 @@ func inverted(batch int) (*ir.Graph, error) {
 }
 
 // shuffled is a ShuffleNet-like network: split, depthwise branch, concatenation,
-// channel shuffle; with PRelu, upsampling and a maximum of two branches.
+// channel shuffle; with PRelu, local response normalization, upsampling and a
+// maximum of two branches.
 func shuffled(batch int) (*ir.Graph, error) {
 	b := newNet("shuffled")
 	prelu := func(name string, x *ir.Value) *ir.Value {
 		return b.Op(op.PRelu{}, name, x, b.param(name+"/slope", 0.25, 0.02, b.shape(x)[1], 1, 1))
 	}
 	x := prelu("stem/act", b.conv("stem", b.G.AddInput("x", ir.MakeType(tensor.Float32, batch, 3, 8, 8)), 12, 3, 1, 1))
+	x = b.Op(op.LRN{Alpha: 0.1, Beta: 0.75, Bias: 1, Size: 5}, "response", x)
 	for i := range 2 {
 		name := fmt.Sprint("unit", i)
 		parts := b.Multi(op.Split{Axis: 1, NumOutputs: 2}, name+"/split", 2, x)

@@ -105,6 +105,8 @@ var lowerings = map[string]lowering{
 	"HardSwishGrad":   lowerGrad(elementwise.HardSwishGrad),
 	"LeakyRelu":       lowerLeakyRelu,
 	"LeakyReluGrad":   lowerLeakyReluGrad,
+	"Mish":            lowerMish,
+	"Selu":            lowerSelu,
 	"Swish":           lowerSwish,
 	"SwishGrad":       lowerSwishGrad,
 
@@ -117,6 +119,9 @@ var lowerings = map[string]lowering{
 	"GlobalAveragePool": lowerGlobalAveragePool,
 	"MaxPool":           lowerMaxPool,
 	"MaxPoolGrad":       lowerMaxPoolGrad,
+
+	"LRN":     lowerLRN,
+	"LRNGrad": lowerLRNGrad,
 
 	"GlobalMaxPool":   lowerGlobalMaxPool,
 	"ReduceL1":        lowerReduce("ReduceL1"),
