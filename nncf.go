@@ -103,8 +103,11 @@ func Calibration(ctx context.Context, l *data.Loader) compress.Calibration {
 					if n <= 0 {
 						return
 					}
-					x := []*tensor.Tensor{firstRows(b.Images, n)}
-					rows := x[0].Shape()[0]
+					rows := min(n, b.Len())
+					var x []*tensor.Tensor
+					for _, t := range b.Inputs() {
+						x = append(x, data.Rows(t, rows))
+					}
 					n -= rows
 					if labelled {
 						x = append(x, tensor.From(b.Labels.I64()[:rows], rows))
@@ -135,16 +138,6 @@ func CacheDir() string {
 		return ""
 	}
 	return filepath.Join(dir, "nncf")
-}
-
-// firstRows returns the first n entries along axis 0, sharing memory.
-func firstRows(t *tensor.Tensor, n int) *tensor.Tensor {
-	s := t.Shape().Clone()
-	if s[0] <= n {
-		return t
-	}
-	s[0] = n
-	return tensor.From(t.F32()[:s.Numel()], s...)
 }
 
 // NewTrainer returns a trainer of g. hook is the compressed model that g

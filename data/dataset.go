@@ -145,18 +145,23 @@ func FromTensors(images, labels *tensor.Tensor, layout Layout, classes []string)
 	if labels == nil {
 		return m, nil
 	}
-	ls := labels.Shape()
-	if labels.Len() != m.n || len(ls) == 0 || ls[0] != m.n {
-		return nil, fmt.Errorf("labels: got shape %v for %d images, want [%d]", ls, m.n, m.n)
-	}
-	ints, err := labelInts(labels)
-	if err != nil {
-		return nil, fmt.Errorf("labels: %w", err)
-	}
-	if err := m.setLabels(ints, classes); err != nil {
+	if err := m.label(labels, classes); err != nil {
 		return nil, fmt.Errorf("labels: %w", err)
 	}
 	return m, nil
+}
+
+// label sets the labels from integers [N] or [N, 1].
+func (m *memory) label(labels *tensor.Tensor, classes []string) error {
+	s := labels.Shape()
+	if labels.Len() != m.n || len(s) == 0 || s[0] != m.n {
+		return fmt.Errorf("got shape %v for %d examples, want [%d]", s, m.n, m.n)
+	}
+	ints, err := labelInts(labels)
+	if err != nil {
+		return err
+	}
+	return m.setLabels(ints, classes)
 }
 
 func isPlanar(s tensor.Shape, layout Layout, d tensor.DType) bool {

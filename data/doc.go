@@ -14,6 +14,9 @@
 //	Batch.Images  [N, C, H, W] float32, (pixel/255 − mean)/std
 //	Batch.Labels  [N] int64
 //
+// Examples of npz files without images are arrays of any shape instead, one for each
+// input of a model ([Fields], [Select]), which Batch.Arrays has side by side.
+//
 // The package downloads nothing, decodes only what the standard library
 // decodes (JPEG, PNG), and knows classification labels only: one integer per
 // image, or none (−1). Malformed files give errors that name file, place,

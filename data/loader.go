@@ -19,6 +19,8 @@ type Batch struct {
 	// Images is float32 [N, C, H, W], or [N, H, W, C] with ChannelsLast, or
 	// [N, C] for vectors, or [N, H, W] with Sequences.
 	Images *tensor.Tensor
+	// Arrays are there instead if examples are arrays, one for each of [Fields].
+	Arrays []*tensor.Tensor
 	// Labels is int64 [N], -1 without labels.
 	Labels *tensor.Tensor
 	// Indices are the positions in the data set.
@@ -27,6 +29,14 @@ type Batch struct {
 
 // Len returns the number of examples.
 func (b *Batch) Len() int { return len(b.Indices) }
+
+// Inputs returns what the inputs of a model get: the arrays, or the images.
+func (b *Batch) Inputs() []*tensor.Tensor {
+	if len(b.Arrays) > 0 {
+		return b.Arrays
+	}
+	return []*tensor.Tensor{b.Images}
+}
 
 // Loader makes batches of a data set. Dataset is required; the zero values of
 // the other fields are usable. A Loader serves one loop at a time or several;
@@ -112,7 +122,8 @@ func (l *Loader) Examples() int {
 }
 
 // Shape returns the shape of one example in Batch.Images, such as [3 32 32].
-// It reads the first example.
+// It reads the first example. Examples that are arrays have no such shape, see
+// [Fields].
 func (l *Loader) Shape() (tensor.Shape, error) {
 	if err := l.Validate(); err != nil {
 		return nil, fmt.Errorf("loader: %w", err)
@@ -203,6 +214,8 @@ type epochRun struct {
 	epoch   int
 	order   []int // empty: the order of the data set
 	batches int
+	arrays  *arraySet // nil for images
+	place   func(i int) int
 	example Image // the first one: all must have its size
 	shape   tensor.Shape
 	norm    normalizer
@@ -212,7 +225,7 @@ type epochRun struct {
 }
 
 type slot struct {
-	images  []float32
+	inputs  []*tensor.Tensor
 	labels  []int64
 	indices []int
 	full    Batch
@@ -242,7 +255,15 @@ func (l *Loader) newRun(epoch int) (*epochRun, error) {
 	if r == nil {
 		r = &epochRun{l: l}
 	}
-	if err := l.first(&r.example); err != nil {
+	before := r.arrays
+	if r.arrays, r.place = arraysOf(l.Dataset); r.arrays != before {
+		r.slots = nil
+	}
+	if r.arrays == nil {
+		if err := l.first(&r.example); err != nil {
+			return nil, err
+		}
+	} else if err := l.checkArrays(); err != nil {
 		return nil, err
 	}
 	r.epoch, r.batches = epoch, l.Len()
@@ -261,14 +282,47 @@ func (l *Loader) newRun(epoch int) (*epochRun, error) {
 	return r, nil
 }
 
+// checkArrays reports settings that are for images.
+func (l *Loader) checkArrays() error {
+	var errs []error
+	if l.Dataset.Len() == 0 {
+		errs = append(errs, errors.New("loader: the data set has no examples"))
+	}
+	for _, f := range Fields(l.Dataset) {
+		if !inBatches(f.DType) {
+			errs = append(errs, fmt.Errorf("loader: array %q: got %v, batches have float32, int32, int64 or bool: see Select", f.Name, f.DType))
+		}
+	}
+	if n := len(l.Transforms); n > 0 {
+		errs = append(errs, fmt.Errorf("loader: got %d transforms for examples that are arrays, want none", n))
+	}
+	if len(l.Normalize.Mean)+len(l.Normalize.Std) > 0 || l.Normalize.BGR || l.Normalize.Raw {
+		errs = append(errs, errors.New("loader: got a normalization for examples that are arrays, want none"))
+	}
+	return errors.Join(errs...)
+}
+
+// fields returns the element type and shape of what an example consists of.
+func (r *epochRun) fields() []Field {
+	if r.arrays != nil {
+		return r.arrays.fields
+	}
+	return []Field{{DType: tensor.Float32, Shape: r.shape}}
+}
+
 func (r *epochRun) allocate(slots, size int) {
-	shape := r.l.shapeOf(&r.example)
+	var shape tensor.Shape
+	if r.arrays == nil {
+		shape = r.l.shapeOf(&r.example)
+	}
 	if len(r.slots) != slots || len(r.slots[0].indices) != size || !r.shape.Equal(shape) {
 		r.shape = shape
 		r.slots = make([]slot, slots)
 		for i := range r.slots {
 			s := &r.slots[i]
-			s.images = make([]float32, size*shape.Numel())
+			for _, f := range r.fields() {
+				s.inputs = append(s.inputs, tensor.New(f.DType, append(tensor.Shape{size}, f.Shape...)...))
+			}
 			s.labels = make([]int64, size)
 			s.indices = make([]int, size)
 			s.full = r.view(s, size)
@@ -282,11 +336,14 @@ func (r *epochRun) allocate(slots, size int) {
 
 // view is the batch of the first n examples of a slot.
 func (r *epochRun) view(s *slot, n int) Batch {
-	return Batch{
-		Images:  tensor.From(s.images[:n*r.shape.Numel()], append(tensor.Shape{n}, r.shape...)...),
-		Labels:  tensor.From(s.labels[:n], n),
-		Indices: s.indices[:n:n],
+	b := Batch{Labels: tensor.From(s.labels[:n], n), Indices: s.indices[:n:n]}
+	for _, t := range s.inputs {
+		b.Arrays = append(b.Arrays, Rows(t, n))
 	}
+	if r.arrays == nil {
+		b.Images, b.Arrays = b.Arrays[0], nil
+	}
+	return b
 }
 
 func (r *epochRun) serve(ctx context.Context, first int, yield func(*Batch, error) bool) {
@@ -363,6 +420,14 @@ func (r *epochRun) fill(done <-chan struct{}, s *slot, k int, w *worker) (stoppe
 		if len(r.order) > 0 {
 			i = r.order[i]
 		}
+		s.indices[j] = i
+		s.labels[j] = int64(r.l.Dataset.Label(i))
+		if r.arrays != nil {
+			for f, t := range s.inputs {
+				copyRow(t, j, r.arrays.data[f], r.place(i))
+			}
+			continue
+		}
 		if err := r.l.example(r.epoch, i, &w.image, w.scratch); err != nil {
 			return false, err
 		}
@@ -370,9 +435,7 @@ func (r *epochRun) fill(done <-chan struct{}, s *slot, k int, w *worker) (stoppe
 		if m.H != want.H || m.W != want.W || m.C != want.C || m.Vector != want.Vector {
 			return false, fmt.Errorf("%s: got %s, want %s like the first example: add a resize or crop", Name(r.l.Dataset, i), m.dims(), want.dims())
 		}
-		r.norm.write(s.images[j*each:][:each], m, r.l.ChannelsLast)
-		s.indices[j] = i
-		s.labels[j] = int64(r.l.Dataset.Label(i))
+		r.norm.write(s.inputs[0].F32()[j*each:][:each], m, r.l.ChannelsLast)
 	}
 	return false, nil
 }

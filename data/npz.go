@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-nncf/nncf/tensor"
@@ -139,8 +140,7 @@ func openNPZ(path string, o Options) (Dataset, error) {
 	}
 	images, labels := pickNPZ(have, o.Split)
 	if images == "" {
-		return nil, fmt.Errorf("%s: no array of images for the %s part: got %s, want images or x, with labels or y (or x_%s, y_%s)",
-			path, o.Split, strings.Join(have, ", "), o.Split, o.Split)
+		return openNPZArrays(path, f, info.Size(), have, o.Split)
 	}
 	arrays, err := readNPZ(f, info.Size(), func(name string) bool { return name == images || name == labels })
 	if err != nil {
@@ -154,12 +154,90 @@ func openNPZ(path string, o Options) (Dataset, error) {
 			y = a.Tensor
 		}
 	}
+	entry := func(i int) string { return fmt.Sprintf("%s array %s entry %d", path, images, i) }
+	if x.Rank() > 4 { // volumes and films
+		ds, err := FromArrays([]Array{{images, x}}, y, nil)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		ds.(*arraySet).name = entry
+		return ds, nil
+	}
 	ds, err := FromTensors(x, y, o.Layout, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: arrays %s and %s: %w", path, images, labels, err)
 	}
-	ds.(*memory).name = func(i int) string { return fmt.Sprintf("%s array %s entry %d", path, images, i) }
+	ds.(*memory).name = entry
 	return ds, nil
+}
+
+// openNPZArrays opens an npz file without images: examples are its arrays, named
+// like the inputs of a model.
+func openNPZArrays(path string, f io.ReaderAt, size int64, have []string, s Split) (Dataset, error) {
+	names, labels := pickArrays(have, s)
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: no arrays for the %s part: got %s, want images or x, or one named like each input of the model, with labels or y (or x_%s, y_%s)",
+			path, s, strings.Join(have, ", "), s, s)
+	}
+	read, err := readNPZ(f, size, func(name string) bool { return name == labels || names[name] != "" })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var arrays []Array
+	var y *tensor.Tensor
+	for _, a := range read {
+		if a.Name == labels {
+			y = a.Tensor
+			continue
+		}
+		arrays = append(arrays, Array{names[a.Name], a.Tensor})
+	}
+	ds, err := FromArrays(arrays, y, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	ds.(*arraySet).name = func(i int) string { return fmt.Sprintf("%s entry %d", path, i) }
+	return ds, nil
+}
+
+// pickArrays chooses the arrays of a part that are not labels, by their names
+// without the part's: those with its name, or those without the name of any.
+func pickArrays(have []string, s Split) (names map[string]string, labels string) {
+	_, isLabel := npzNames("")
+	for _, part := range append(s.candidates(), "") {
+		names, labels = map[string]string{}, ""
+		for _, h := range have {
+			name, ok := unaffixed(h, part)
+			switch {
+			case !ok:
+			case slices.Contains(isLabel, name):
+				labels = h
+			default:
+				names[h] = name
+			}
+		}
+		if len(names) > 0 {
+			return names, labels
+		}
+	}
+	return nil, ""
+}
+
+// unaffixed undoes affixed: it returns the name of an array without that of the
+// part; for no part, names that have one of any part are not ok.
+func unaffixed(name string, s Split) (string, bool) {
+	if s == "" {
+		for _, part := range []Split{Train, Val, Test} {
+			if _, ok := unaffixed(name, part); ok {
+				return "", false
+			}
+		}
+		return name, true
+	}
+	if n, ok := strings.CutSuffix(name, "_"+string(s)); ok {
+		return n, true
+	}
+	return strings.CutPrefix(name, string(s)+"_")
 }
 
 // pickNPZ chooses the arrays of a part: those with its name, or those without

@@ -74,7 +74,8 @@ var kinds = []struct {
 //	                 below train/, val/ and test/; labels by the sorted names, or
 //	                 by the lines of DIR/classes.txt; always three channels
 //	npz:FILE         arrays images or x, and labels or y, optionally per part
-//	                 (x_train, train_images, …)
+//	                 (x_train, train_images, …); without images, arrays named
+//	                 like the inputs of a model, see [Fields]
 func Open(spec string, o Options) (Dataset, error) {
 	kind, path, ok := strings.Cut(spec, ":")
 	names := make([]string, len(kinds))

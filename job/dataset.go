@@ -139,7 +139,7 @@ func fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ..
 // only the last axis of the input in has as many elements as they have channels.
 func arrange(l *data.Loader, in ir.Type) error {
 	l.ChannelsLast = false
-	if in.Rank() != 4 {
+	if in.Rank() != 4 || data.Fields(l.Dataset) != nil {
 		return nil
 	}
 	shape, err := l.Shape()
@@ -151,9 +151,31 @@ func arrange(l *data.Loader, in ir.Type) error {
 	return nil
 }
 
-// fixedBatch returns the batch of a model with one input, 0 if it is free.
+// selectArrays gives the loader of a data set of arrays those that the inputs of g
+// want; image data sets stay.
+func selectArrays(l *data.Loader, g *ir.Graph) error {
+	have := data.Fields(l.Dataset)
+	if have == nil {
+		if len(g.Inputs) != 1 {
+			return fmt.Errorf("the model has %d inputs, a data set of images feeds one: use an npz file with an array for each input", len(g.Inputs))
+		}
+		return nil
+	}
+	var want []data.Field
+	for _, v := range g.Inputs {
+		want = append(want, data.Field{Name: v.Name, DType: v.Type.DType})
+	}
+	ds, err := data.Select(l.Dataset, want)
+	if err != nil {
+		return fmt.Errorf("the data set does not fit the model: %w", err)
+	}
+	l.Dataset = ds
+	return nil
+}
+
+// fixedBatch returns the batch of a model, 0 if it is free.
 func fixedBatch(g *ir.Graph) int {
-	if len(g.Inputs) != 1 || g.Inputs[0].Type.Rank() == 0 {
+	if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 {
 		return 0
 	}
 	if n, fixed := g.Inputs[0].Type.Dims[0].Known(); fixed {
@@ -165,8 +187,8 @@ func fixedBatch(g *ir.Graph) int {
 // serve is [fit] for a graph that stays as it is: with a fixed batch axis loaders
 // get its batch, and leave out samples that do not fill one.
 func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error {
-	if len(g.Inputs) != 1 {
-		return fmt.Errorf("the model has %d inputs, a data set feeds one", len(g.Inputs))
+	if len(g.Inputs) == 0 {
+		return errors.New("the model has no inputs")
 	}
 	in := g.Inputs[0].Type
 	if in.Rank() == 0 {
@@ -177,6 +199,9 @@ func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) erro
 	for _, l := range loaders {
 		if l == nil {
 			continue
+		}
+		if err := selectArrays(l, g); err != nil {
+			return err
 		}
 		l.Sequences = in.Rank() == 3
 		if err := arrange(l, in); err != nil {

@@ -25,17 +25,22 @@ func EvaluateIn(ctx context.Context, s *runtimes.Session, model string, l *data.
 			return nil, err
 		}
 	}
-	if len(s.Inputs()) != 1 {
-		return nil, fmt.Errorf("the model has %d inputs, a data set feeds one", len(s.Inputs()))
-	}
-	in, out := s.Inputs()[0].Name, s.Outputs()[0].Name
+	out := s.Outputs()[0].Name
 	var c train.Classification
 	done := 0
 	for b, err := range l.Batches(ctx, 0) {
 		if err != nil {
 			return nil, err
 		}
-		got, err := s.Run(map[string]*tensor.Tensor{in: b.Images})
+		in := b.Inputs()
+		if len(in) != len(s.Inputs()) {
+			return nil, fmt.Errorf("the model has %d inputs, the data set gives %d", len(s.Inputs()), len(in))
+		}
+		feed := map[string]*tensor.Tensor{}
+		for i, v := range s.Inputs() {
+			feed[v.Name] = in[i]
+		}
+		got, err := s.Run(feed)
 		if err != nil {
 			return nil, err
 		}

@@ -21,9 +21,10 @@ import (
 
 // stepProgram is the training step for one batch size.
 type stepProgram struct {
-	prog          engine.Program
-	input, target *tensor.Tensor
-	grads         []*tensor.Tensor // in the order of the trainer's parameters; nil if the run applies it
+	prog   engine.Program
+	inputs []*tensor.Tensor
+	target *tensor.Tensor
+	grads  []*tensor.Tensor // in the order of the trainer's parameters; nil if the run applies it
 }
 
 // earlyFrom is the number of elements from which on a gradient is applied during
@@ -50,22 +51,28 @@ func (t *Trainer) updates(p *stepProgram) *engine.Updates {
 
 // result returns the loss of the last run.
 func (p *stepProgram) result() Result {
-	return Result{Loss: float64(p.prog.Output(0).F32()[0]), Samples: p.input.Shape()[0]}
+	return Result{Loss: float64(p.prog.Output(0).F32()[0]), Samples: p.inputs[0].Shape()[0]}
 }
 
-// step returns the program for a batch like images, compiling it the first time.
-func (t *Trainer) step(ctx context.Context, images *tensor.Tensor) (*stepProgram, error) {
-	if err := checkInput(t.g.Inputs[0], images); err != nil {
+// step returns the program for a batch like inputs, compiling it the first time.
+func (t *Trainer) step(ctx context.Context, inputs []*tensor.Tensor) (*stepProgram, error) {
+	if err := checkInputs(t.g, inputs); err != nil {
 		return nil, err
 	}
-	n := images.Shape()[0]
+	n := inputs[0].Shape()[0]
 	if p := t.steps[n]; p != nil {
-		if !p.input.Shape().Equal(images.Shape()) {
-			return nil, fmt.Errorf("got input %v, earlier batches of %d were %v", images, n, p.input)
+		for i, x := range inputs {
+			if !p.inputs[i].Shape().Equal(x.Shape()) {
+				return nil, fmt.Errorf("got input %v, earlier batches of %d were %v", x, n, p.inputs[i])
+			}
 		}
 		return p, nil
 	}
-	g, err := t.StepGraph(images.Shape())
+	shapes := make([]tensor.Shape, len(inputs))
+	for i, x := range inputs {
+		shapes[i] = x.Shape()
+	}
+	g, err := t.StepGraph(shapes...)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +81,10 @@ func (t *Trainer) step(ctx context.Context, images *tensor.Tensor) (*stepProgram
 	if err != nil {
 		return nil, err
 	}
-	p.input, p.target = p.prog.Input(0), p.prog.Input(1)
+	for i := range inputs {
+		p.inputs = append(p.inputs, p.prog.Input(i))
+	}
+	p.target = p.prog.Input(len(inputs))
 	for i := range t.params {
 		p.grads = append(p.grads, p.prog.Output(2+i))
 	}
@@ -82,11 +92,11 @@ func (t *Trainer) step(ctx context.Context, images *tensor.Tensor) (*stepProgram
 	return p, nil
 }
 
-// Program returns the compiled step for batches like images, which [Trainer.Step]
-// runs: its inputs are images and target, its outputs those of [Trainer.StepGraph]
+// Program returns the compiled step for batches like inputs, which [Trainer.Step]
+// runs: its inputs are these and the target, its outputs those of [Trainer.StepGraph]
 // but for the gradients that the run applies. The trainer keeps owning it.
-func (t *Trainer) Program(ctx context.Context, images *tensor.Tensor) (engine.Program, error) {
-	p, err := t.step(ctx, images)
+func (t *Trainer) Program(ctx context.Context, inputs ...*tensor.Tensor) (engine.Program, error) {
+	p, err := t.step(ctx, inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +104,16 @@ func (t *Trainer) Program(ctx context.Context, images *tensor.Tensor) (engine.Pr
 }
 
 // StepGraph returns the graph of one training step for inputs of the given
-// shape: outputs are the loss, the scores, and the gradient of each parameter.
-func (t *Trainer) StepGraph(shape tensor.Shape) (*ir.Graph, error) {
-	g, err := pass.Specialize(t.g, map[string][]int{t.g.Inputs[0].Name: shape})
+// shapes, one for each: outputs are the loss, the scores, and the gradient of each parameter.
+func (t *Trainer) StepGraph(shapes ...tensor.Shape) (*ir.Graph, error) {
+	if len(shapes) != len(t.g.Inputs) {
+		return nil, fmt.Errorf("got the shapes of %d inputs, the model has %d", len(shapes), len(t.g.Inputs))
+	}
+	byName := map[string][]int{}
+	for i, v := range t.g.Inputs {
+		byName[v.Name] = shapes[i]
+	}
+	g, err := pass.Specialize(t.g, byName)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +185,23 @@ func isColumn(t ir.Type) bool {
 	return t.Rank() > 2 && !slices.ContainsFunc(t.Dims[2:], func(d ir.Dim) bool { return !d.IsOne() })
 }
 
+// checkInputs reports what a batch has that the inputs of g do not take; shapes
+// that are wrong beyond the batch axis are left to Specialize.
+func checkInputs(g *ir.Graph, inputs []*tensor.Tensor) error {
+	if len(inputs) != len(g.Inputs) || len(inputs) == 0 {
+		return fmt.Errorf("got a batch of %d tensors, the model has %d inputs", len(inputs), len(g.Inputs))
+	}
+	for i, v := range g.Inputs {
+		if err := checkInput(v, inputs[i]); err != nil {
+			return err
+		}
+		if n := inputs[0].Shape()[0]; inputs[i].Shape()[0] != n {
+			return fmt.Errorf("input %q: got %v, the first input has a batch of %d", v.Name, inputs[i], n)
+		}
+	}
+	return nil
+}
+
 // checkInput reports what a batch of images has that the input does not take;
 // shapes that are wrong beyond the batch axis are left to Specialize.
 func checkInput(v *ir.Value, images *tensor.Tensor) error {
@@ -199,9 +233,6 @@ func Logits(g *ir.Graph) *ir.Value {
 // whatever the model is trained with. programs caches compiled graphs by batch
 // size; the caller closes them.
 func Evaluate(ctx context.Context, g *ir.Graph, programs map[int]engine.Program, backend engine.Backend, opt Options, l *data.Loader) (Metrics, error) {
-	if len(g.Inputs) != 1 {
-		return Metrics{}, fmt.Errorf("got a model with %d inputs, evaluation feeds one", len(g.Inputs))
-	}
 	logits := Logits(g)
 	var c Classification
 	sums := Position{}
@@ -214,12 +245,14 @@ func Evaluate(ctx context.Context, g *ir.Graph, programs map[int]engine.Program,
 		n := b.Len()
 		p := programs[n]
 		if p == nil {
-			if p, err = compileFor(ctx, g, logits, backend, opt, b.Images); err != nil {
+			if p, err = compileFor(ctx, g, logits, backend, opt, b.Inputs()); err != nil {
 				return Metrics{}, err
 			}
 			programs[n] = p
 		}
-		p.Input(0).CopyFrom(b.Images)
+		for i, x := range b.Inputs() {
+			p.Input(i).CopyFrom(x)
+		}
 		if err := p.Run(ctx); err != nil {
 			return Metrics{}, err
 		}
@@ -264,17 +297,21 @@ func crossEntropy(lp []float32, scores *tensor.Tensor, b *data.Batch) (float64, 
 	return loss / float64(n), nil
 }
 
-func compileFor(ctx context.Context, g *ir.Graph, out *ir.Value, backend engine.Backend, opt Options, images *tensor.Tensor) (engine.Program, error) {
-	if err := checkInput(g.Inputs[0], images); err != nil {
+func compileFor(ctx context.Context, g *ir.Graph, out *ir.Value, backend engine.Backend, opt Options, inputs []*tensor.Tensor) (engine.Program, error) {
+	if err := checkInputs(g, inputs); err != nil {
 		return nil, err
 	}
-	s, err := pass.Specialize(g, map[string][]int{g.Inputs[0].Name: images.Shape()})
+	shapes := map[string][]int{}
+	for i, v := range g.Inputs {
+		shapes[v.Name] = inputs[i].Shape()
+	}
+	s, err := pass.Specialize(g, shapes)
 	if err != nil {
 		return nil, err
 	}
 	s.Outputs = []*ir.Value{s.Value(out.Name)}
-	if t := s.Outputs[0].Type; t.DType != tensor.Float32 || t.Rank() != 2 && !isColumn(t) || !t.Dims[0].Equal(ir.Len(images.Shape()[0])) {
-		return nil, fmt.Errorf("output %q is %v for %d samples, accuracy needs scores, float32[N classes]", out.Name, t, images.Shape()[0])
+	if t := s.Outputs[0].Type; t.DType != tensor.Float32 || t.Rank() != 2 && !isColumn(t) || !t.Dims[0].Equal(ir.Len(inputs[0].Shape()[0])) {
+		return nil, fmt.Errorf("output %q is %v for %d samples, accuracy needs scores, float32[N classes]", out.Name, t, inputs[0].Shape()[0])
 	}
 	s.Prune()
 	return backend.Compile(ctx, s, engine.Options{Threads: opt.Threads, Logger: opt.Logger})

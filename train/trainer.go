@@ -121,8 +121,8 @@ func New(g *ir.Graph, backend engine.Backend, opt Options, hook Hook) (*Trainer,
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	if len(g.Inputs) != 1 {
-		return nil, fmt.Errorf("got a model with %d inputs; the trainer feeds one, and StepTensors takes a program of your own", len(g.Inputs))
+	if len(g.Inputs) == 0 {
+		return nil, errors.New("the model has no inputs")
 	}
 	t := &Trainer{g: g, backend: backend, opt: opt, hook: hook, pool: par.New(opt.Threads),
 		steps: map[int]*stepProgram{}, evals: map[int]engine.Program{}}
@@ -229,7 +229,7 @@ var ErrDiverged = errors.New("training diverged")
 // Losses of which the target is shaped like the output get labels as one-hot
 // rows; kl, which needs a teacher's scores, is for StepTensors.
 func (t *Trainer) Step(ctx context.Context, b *data.Batch, epoch float64) (Result, error) {
-	p, err := t.step(ctx, b.Images)
+	p, err := t.step(ctx, b.Inputs())
 	if err != nil {
 		return Result{}, err
 	}
@@ -239,12 +239,17 @@ func (t *Trainer) Step(ctx context.Context, b *data.Batch, epoch float64) (Resul
 			return Result{}, err
 		}
 	}
-	return t.run(ctx, p, b.Images, target, b.Labels, epoch)
+	return t.run(ctx, p, b.Inputs(), target, b.Labels, epoch)
 }
 
-// StepTensors is Step for inputs and targets of the caller's making.
-func (t *Trainer) StepTensors(ctx context.Context, images, target *tensor.Tensor, epoch float64) (Result, error) {
-	p, err := t.step(ctx, images)
+// StepTensors is Step for an input and target of the caller's making.
+func (t *Trainer) StepTensors(ctx context.Context, input, target *tensor.Tensor, epoch float64) (Result, error) {
+	return t.StepInputs(ctx, []*tensor.Tensor{input}, target, epoch)
+}
+
+// StepInputs is StepTensors for models with several inputs, in their order.
+func (t *Trainer) StepInputs(ctx context.Context, inputs []*tensor.Tensor, target *tensor.Tensor, epoch float64) (Result, error) {
+	p, err := t.step(ctx, inputs)
 	if err != nil {
 		return Result{}, err
 	}
@@ -252,18 +257,20 @@ func (t *Trainer) StepTensors(ctx context.Context, images, target *tensor.Tensor
 	if t.opt.Loss.classifies() {
 		labels = target
 	}
-	return t.run(ctx, p, images, target, labels, epoch)
+	return t.run(ctx, p, inputs, target, labels, epoch)
 }
 
 // run is one step. labels, which may be nil, say what is correct.
-func (t *Trainer) run(ctx context.Context, p *stepProgram, images, target, labels *tensor.Tensor, epoch float64) (Result, error) {
+func (t *Trainer) run(ctx context.Context, p *stepProgram, inputs []*tensor.Tensor, target, labels *tensor.Tensor, epoch float64) (Result, error) {
 	if p.target.DType() != target.DType() || p.target.Len() != target.Len() {
 		return Result{}, fmt.Errorf("got target %v, the loss takes %v", target, p.target)
 	}
 	if t.hook != nil && t.pending == 0 {
 		t.hook.Step()
 	}
-	p.input.CopyFrom(images)
+	for i, x := range inputs {
+		p.inputs[i].CopyFrom(x)
+	}
 	p.target.CopyFrom(target.Reshape(p.target.Shape()...))
 	if t.pending == 0 {
 		t.begin(epoch, 1)

@@ -414,11 +414,11 @@ func TestTrainer_Column(t *testing.T) {
 }
 
 func TestNew_Errors(t *testing.T) {
-	frozen, two := network(t), network(t)
+	frozen, none := network(t), network(t)
 	for v := range frozen.Parameters() {
 		frozen.SetKind(v, ir.Constant)
 	}
-	two.AddInput("other", ir.MakeType(tensor.Float32, 1))
+	none.Inputs = nil
 	ok := train.Options{Schedule: train.ScheduleOptions{LR: 1}}
 	for _, c := range []struct {
 		name string
@@ -427,7 +427,7 @@ func TestNew_Errors(t *testing.T) {
 		want string
 	}{
 		{"nothing to train", frozen, ok, "no trainable parameters"},
-		{"two inputs", two, ok, "2 inputs"},
+		{"no inputs", none, ok, "no inputs"},
 		{"rate", network(t), train.Options{}, "base_lr"},
 		{"several", network(t), train.Options{Accumulate: -1, ClipNorm: -1}, "gradient clipping: got norm -1"},
 	} {

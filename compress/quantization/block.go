@@ -46,6 +46,38 @@ func (p *placer) divides(n *ir.Node) bool {
 	return arithmetic[n.Op.Kind()] && !p.escapes(n.Out[0]) && p.isDivisor(n.Out[0])
 }
 
+// addsMask reports whether n adds or subtracts a mask: numbers that come from
+// integers alone, such as 0 and the lowest number for tokens to see and not to see.
+// No grid has both.
+func (p *placer) addsMask(n *ir.Node) bool {
+	kind := n.Op.Kind()
+	return (kind == "Add" || kind == "Sub") && (p.masks[n.In[0].ID] || p.masks[n.In[1].ID])
+}
+
+// isMask reports whether the results of n depend on inputs of the graph, on
+// integers or truth values among them only, and on no parameter.
+func (p *placer) isMask(n *ir.Node) bool {
+	if op.ReadsShape(n) {
+		return true
+	}
+	depends := false
+	for _, v := range n.In {
+		switch {
+		case v == nil:
+		case p.isConst(v):
+			if v.Kind == ir.Parameter {
+				return false
+			}
+		case !p.masks[v.ID]:
+			return false
+		default:
+			depends = true
+		}
+	}
+	table := n.Op.Kind() == "Gather" && p.isConst(n.In[0]) // of vectors for tokens
+	return depends && !table
+}
+
 // isDivisor reports whether all that reads v divides by it, perhaps moved.
 func (p *placer) isDivisor(v *ir.Value) bool {
 	uses := v.Uses()

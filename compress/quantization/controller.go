@@ -100,12 +100,15 @@ func (x *placed) layout(s tensor.Shape) layout {
 	return layout{s[x.Axis], max(1, tensor.Shape(s[x.Axis+1:]).Numel())}
 }
 
+// largestRange is beyond what activations have, and within what scales can express.
+const largestRange = math.MaxFloat32 / 1024
+
 // collected keeps what an observer found, if it is a range.
 func (x *placed) collected(o observer) error {
 	low, high := o.bounds()
 	for i := range low {
-		if math.IsInf(low[i], 0) || math.IsInf(high[i], 0) || math.IsNaN(low[i]) || math.IsNaN(high[i]) {
-			return fmt.Errorf("range of %q: got [%g, %g] from the data, want finite values; check the inputs, or ignore the operators around it", x.Value, low[i], high[i])
+		if !(math.Abs(low[i]) <= largestRange && math.Abs(high[i]) <= largestRange) {
+			return fmt.Errorf("range of %q: got [%g, %g] from the data, want numbers up to %.0g; check the inputs, or ignore the operators around it", x.Value, low[i], high[i], largestRange)
 		}
 	}
 	x.want = &rangeResult{low, high, o.negative()}

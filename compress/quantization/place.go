@@ -20,6 +20,7 @@ type placer struct {
 	o       Options
 	device  *Device
 	consts  []bool // by value ID: known before the graph runs
+	masks   []bool // by value ID: made of integers alone
 	ahead   []bool // by value ID: a layer depends on it
 	output  map[*ir.Value]bool
 	state   map[*ir.Value]bool // assigned to a state at the end of the run
@@ -47,20 +48,23 @@ func place(g *ir.Graph, o Options) (*Setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &placer{g: g, o: o, device: d, consts: make([]bool, g.NumValues()), ahead: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
+	p := &placer{g: g, o: o, device: d, consts: make([]bool, g.NumValues()), masks: make([]bool, g.NumValues()), ahead: make([]bool, g.NumValues()), output: map[*ir.Value]bool{}, state: map[*ir.Value]bool{},
 		asked: map[*ir.Value][]request{}, groups: map[*Quantizer][]int{}, weights: map[*ir.Value]*Quantizer{},
 		setup: &Setup{BatchNorm: o.Initializer.BatchNorm, ScaleFloor: o.ScaleFloor, ZeroPoint: o.ZeroPoint}}
 	for _, v := range g.Stored() {
 		p.consts[v.ID] = true
 	}
+	for _, v := range g.Inputs {
+		p.masks[v.ID] = v.Type.DType != tensor.Float32
+	}
 	for _, n := range g.Nodes() {
-		c := true
+		c, mask := true, p.isMask(n)
 		for _, v := range n.In {
 			c = c && (v == nil || p.isConst(v))
 		}
 		for _, v := range n.Out {
 			if v != nil {
-				p.consts[v.ID] = c
+				p.consts[v.ID], p.masks[v.ID] = c, mask
 			}
 		}
 	}
@@ -185,6 +189,9 @@ func (p *placer) request(n *ir.Node) string {
 	}
 	if p.complete() && p.divides(n) {
 		return "division by data, which a grid could round to zero"
+	}
+	if p.addsMask(n) {
+		return "adds a mask, of which no grid has all numbers"
 	}
 	if arithmetic[kind] && !p.ahead[n.Out[0].ID] && !p.device.FunctionInputs {
 		return "arithmetic behind the last layer"

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -196,15 +197,10 @@ type benched struct {
 
 // prepare compiles the program to time, with random input.
 func (c *benchCmd) prepare(s *session, m *nncf.Model) (*benched, error) {
-	if len(m.Graph.Inputs) != 1 {
-		return nil, fmt.Errorf("the model has %d inputs, bench feeds one", len(m.Graph.Inputs))
-	}
-	shape, err := batchShape(s, m, c.Batch)
+	x, err := inputBatch(s, m, c.Batch)
 	if err != nil {
 		return nil, err
 	}
-	x := tensor.New(tensor.Float32, shape...)
-	fillRandom(x.F32())
 	g, hook, err := c.compress(s.ctx, m, x, s.Threads)
 	if err != nil {
 		return nil, err
@@ -216,7 +212,7 @@ func (c *benchCmd) prepare(s *session, m *nncf.Model) (*benched, error) {
 	if err != nil {
 		return nil, err
 	}
-	sp, err := deployed(g, shape)
+	sp, err := deployed(g, x)
 	if err != nil {
 		return nil, err
 	}
@@ -225,18 +221,24 @@ func (c *benchCmd) prepare(s *session, m *nncf.Model) (*benched, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Input(0).CopyFrom(x)
-	return &benched{batch: shape[0], program: p, watch: watch, step: func() error { return p.Run(s.ctx) }, close: p.Close}, nil
+	for i, t := range x {
+		p.Input(i).CopyFrom(t)
+	}
+	return &benched{batch: x[0].Shape()[0], program: p, watch: watch, step: func() error { return p.Run(s.ctx) }, close: p.Close}, nil
 }
 
-// deployed returns a copy of g for inputs of one shape as inference runs it:
+// deployed returns a copy of g for inputs of these shapes as inference runs it:
 // batch normalization folded, weights constant, so that they are packed once.
-func deployed(g *ir.Graph, shape []int) (*ir.Graph, error) {
+func deployed(g *ir.Graph, inputs []*tensor.Tensor) (*ir.Graph, error) {
 	g = g.Clone()
 	if err := pass.FoldBatchNorm(g, nil); err != nil {
 		return nil, err
 	}
-	g, err := pass.Specialize(g, map[string][]int{g.Inputs[0].Name: shape})
+	shapes := map[string][]int{}
+	for i, v := range g.Inputs {
+		shapes[v.Name] = inputs[i].Shape()
+	}
+	g, err := pass.Specialize(g, shapes)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +249,7 @@ func deployed(g *ir.Graph, shape []int) (*ir.Graph, error) {
 }
 
 // compress applies the configuration's compression, initialised with x.
-func (c *benchCmd) compress(ctx context.Context, m *nncf.Model, x *tensor.Tensor, threads int) (*ir.Graph, train.Hook, error) {
+func (c *benchCmd) compress(ctx context.Context, m *nncf.Model, x []*tensor.Tensor, threads int) (*ir.Graph, train.Hook, error) {
 	if c.Config == "" {
 		return m.Graph, nil, nil
 	}
@@ -260,7 +262,7 @@ func (c *benchCmd) compress(ctx context.Context, m *nncf.Model, x *tensor.Tensor
 		return nil, nil, err
 	}
 	batches := func(int) compress.Batches {
-		return func(yield func([]*tensor.Tensor, error) bool) { yield([]*tensor.Tensor{x}, nil) }
+		return func(yield func([]*tensor.Tensor, error) bool) { yield(x, nil) }
 	}
 	k, err := nncf.Compress(ctx, m, algorithms, nncf.CompressOptions{Calibration: compress.Calibration{Batches: batches}, Threads: threads})
 	if err != nil {
@@ -272,7 +274,7 @@ func (c *benchCmd) compress(ctx context.Context, m *nncf.Model, x *tensor.Tensor
 // prepareTraining times what a step of the trainer does, the update included.
 // Random images teach nothing: the learning rate is small, so that weights stay
 // finite.
-func (c *benchCmd) prepareTraining(s *session, g *ir.Graph, hook train.Hook, x *tensor.Tensor) (*benched, error) {
+func (c *benchCmd) prepareTraining(s *session, g *ir.Graph, hook train.Hook, x []*tensor.Tensor) (*benched, error) {
 	limit, err := c.bytes()
 	if err != nil {
 		return nil, err
@@ -284,15 +286,16 @@ func (c *benchCmd) prepareTraining(s *session, g *ir.Graph, hook train.Hook, x *
 	if err != nil {
 		return nil, err
 	}
-	p, err := t.Program(s.ctx, x)
+	p, err := t.Program(s.ctx, x...)
 	if err != nil {
 		t.Close()
 		return nil, err
 	}
-	target := tensor.New(p.Input(1).DType(), p.Input(1).Shape()...)
+	like := p.Input(len(x)) // behind the model's inputs
+	target := tensor.New(like.DType(), like.Shape()...)
 	fillLabels(target, p.Output(1))
-	return &benched{batch: x.Shape()[0], program: p, watch: watch, close: t.Close, step: func() error {
-		_, err := t.StepTensors(s.ctx, x, target, 0)
+	return &benched{batch: x[0].Shape()[0], program: p, watch: watch, close: t.Close, step: func() error {
+		_, err := t.StepInputs(s.ctx, x, target, 0)
 		return err
 	}}, nil
 }
@@ -311,28 +314,54 @@ func fillLabels(target, scores *tensor.Tensor) {
 	}
 }
 
-// batchShape is the shape of the model's input for a batch, nil for the model's
-// own. A model with a fixed batch of another length gets a free one.
-func batchShape(s *session, m *nncf.Model, batch *int) ([]int, error) {
-	v := m.Graph.Inputs[0]
-	if v.Type.DType != tensor.Float32 || v.Type.Rank() == 0 {
-		return nil, fmt.Errorf("input %q: got %v, want float32 with a batch axis", v.Name, v.Type)
+// inputBatch makes a batch for the model's inputs: random numbers, and ones for
+// integers, such as token ids and masks. nil stands for the model's own batch or
+// 1; a model with a fixed batch of another length gets a free one.
+func inputBatch(s *session, m *nncf.Model, batch *int) ([]*tensor.Tensor, error) {
+	if len(m.Graph.Inputs) == 0 {
+		return nil, errors.New("the model has no inputs")
 	}
-	if n, fixed := v.Type.Dims[0].Known(); fixed && batch != nil && *batch != n {
-		if err := nncf.FreeBatch(s.ctx, m, engine.Options{Threads: s.Threads, Logger: s.log}); err != nil {
-			return nil, fmt.Errorf("input %q has a fixed batch of %d: %w", v.Name, n, err)
+	for _, v := range m.Graph.Inputs {
+		if v.Type.Rank() == 0 {
+			return nil, fmt.Errorf("input %q: got %v, want a batch axis", v.Name, v.Type)
 		}
-		v = m.Graph.Inputs[0]
+	}
+	if n, fixed := m.Graph.Inputs[0].Type.Dims[0].Known(); fixed && batch != nil && *batch != n {
+		if err := nncf.FreeBatch(s.ctx, m, engine.Options{Threads: s.Threads, Logger: s.log}); err != nil {
+			return nil, fmt.Errorf("input %q has a fixed batch of %d: %w", m.Graph.Inputs[0].Name, n, err)
+		}
 	}
 	shapes, _ := m.Graph.SampleShapes()
-	shape, ok := shapes[v.Name]
-	if !ok {
-		return nil, fmt.Errorf("input %q has type %v: only the batch axis may be open", v.Name, v.Type)
+	var inputs []*tensor.Tensor
+	for _, v := range m.Graph.Inputs {
+		shape, ok := shapes[v.Name]
+		if !ok {
+			return nil, fmt.Errorf("input %q has type %v: only the batch axis may be open", v.Name, v.Type)
+		}
+		if _, fixed := v.Type.Dims[0].Known(); !fixed {
+			shape[0] = compress.ValueOr(batch, 1)
+		}
+		x := tensor.New(v.Type.DType, shape...)
+		switch v.Type.DType {
+		case tensor.Float32:
+			fillRandom(x.F32())
+		case tensor.Int64:
+			ones(x.I64())
+		case tensor.Int32:
+			ones(tensor.Data[int32](x))
+		case tensor.Bool:
+		default:
+			return nil, fmt.Errorf("input %q: got %v, want float32, int32, int64 or bool", v.Name, v.Type)
+		}
+		inputs = append(inputs, x)
 	}
-	if _, fixed := v.Type.Dims[0].Known(); !fixed {
-		shape[0] = compress.ValueOr(batch, 1)
+	return inputs, nil
+}
+
+func ones[T int32 | int64](x []T) {
+	for i := range x {
+		x[i] = 1
 	}
-	return shape, nil
 }
 
 // fillRandom fills x with numbers in -1..1 from a fixed linear congruence.

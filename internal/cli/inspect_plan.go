@@ -9,7 +9,6 @@ import (
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/engine"
 	"github.com/go-nncf/nncf/internal/cpu"
-	"github.com/go-nncf/nncf/tensor"
 	"github.com/go-nncf/nncf/train"
 )
 
@@ -65,10 +64,7 @@ func (c *inspectCmd) plan(s *session) error {
 		return err
 	}
 	f := c.planFlags
-	if len(m.Graph.Inputs) != 1 {
-		return fmt.Errorf("the model has %d inputs, --plan takes one", len(m.Graph.Inputs))
-	}
-	shape, err := batchShape(s, m, f.PlanBatch)
+	inputs, err := inputBatch(s, m, f.PlanBatch)
 	if err != nil {
 		return err
 	}
@@ -84,7 +80,7 @@ func (c *inspectCmd) plan(s *session) error {
 	if err != nil {
 		return err
 	}
-	p := plan{Model: c.Model, Batch: shape[0], Train: f.PlanTrain}
+	p := plan{Model: c.Model, Batch: inputs[0].Shape()[0], Train: f.PlanTrain}
 	if f.PlanTrain {
 		t, err := nncf.NewTrainer(m.Graph, train.Options{Schedule: train.ScheduleOptions{LR: 0.01}, Threads: s.Threads, MaxMemory: limit, Logger: s.log}, hook)
 		if err != nil {
@@ -92,13 +88,13 @@ func (c *inspectCmd) plan(s *session) error {
 		}
 		defer t.Close()
 		defer assume(s.CPU)()
-		prog, err := t.Program(s.ctx, tensor.New(tensor.Float32, shape...))
+		prog, err := t.Program(s.ctx, inputs...)
 		if err != nil {
 			return err
 		}
 		p.Info = prog.Info()
 	} else {
-		g, err := deployed(m.Graph, shape)
+		g, err := deployed(m.Graph, inputs)
 		if err != nil {
 			return err
 		}
