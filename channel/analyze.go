@@ -61,9 +61,16 @@ func (s Span) Reads() bool {
 	return s.Value.IsStored() && s.role(func(p ir.WeightPorts) int { return p.InAxis })
 }
 
-func (s Span) role(axis func(ir.WeightPorts) int) bool {
-	for _, u := range s.Value.Uses() {
+func (s Span) role(axis func(ir.WeightPorts) int) bool { return s.readAs(s.Value, axis) }
+
+// readAs reports whether a layer reads v, which is the value or a quantized form
+// of it, as its weight with the span's axis in that place.
+func (s Span) readAs(v *ir.Value, axis func(ir.WeightPorts) int) bool {
+	for _, u := range v.Uses() {
 		if p, ok := weightPorts(u.Node); ok && p.Weight == u.Port && axis(p) == s.Axis {
+			return true
+		}
+		if strings.HasPrefix(u.Node.Op.Kind(), "FakeQuantize") && u.Port == 0 && s.readAs(u.Node.Out[0], axis) {
 			return true
 		}
 	}

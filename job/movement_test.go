@@ -91,14 +91,15 @@ func TestTrain_MovementOfTrainedEncoder(t *testing.T) {
 		return mustTrain(t, parse(t, t.TempDir(), text), job.Options{Note: quiet})
 	}
 	dense := run(text(encoderFile(t), 30, 0.01))
-	movement := func(structure string, factor float64) *job.Result {
-		return run(text(dense.Output, 20, 0.005, fmt.Sprintf(`{"algorithm": "movement_sparsity", "ignored_scopes": ["{re}head"], %s
-			"params": {"warmup_start_epoch": 0, "warmup_end_epoch": 5, "importance_regularization_factor": %g, "mask_lr": 0.05}}`, structure, factor)))
+	movement := func(epochs int, structure string, factor float64, more ...string) *job.Result {
+		return run(text(dense.Output, epochs, 0.005, append([]string{fmt.Sprintf(`{"algorithm": "movement_sparsity", "ignored_scopes": ["{re}head"], %s
+			"params": {"warmup_start_epoch": 0, "warmup_end_epoch": 5, "importance_regularization_factor": %g, "mask_lr": 0.05}}`, structure, factor)}, more...)...))
 	}
-	blocks := movement(`"sparse_structure_by_scopes": [
+	const heads = `"sparse_structure_by_scopes": [
 		{"mode": "block", "sparse_factors": [4, 16], "target_scopes": ["{re}^[qkv]/MatMul"]}, {"mode": "block", "sparse_factors": [16, 4], "target_scopes": ["{re}^out/MatMul"]},
-		{"mode": "per_dim", "axis": 0, "target_scopes": ["{re}^up/MatMul"]}, {"mode": "per_dim", "axis": 1, "target_scopes": ["{re}^down/MatMul"]}],`, 0.02)
-	single := movement("", 0.2)
+		{"mode": "per_dim", "axis": 0, "target_scopes": ["{re}^up/MatMul"]}, {"mode": "per_dim", "axis": 1, "target_scopes": ["{re}^down/MatMul"]}],`
+	blocks := movement(20, heads, 0.02)
+	single := movement(20, "", 0.2)
 	level := func(r *job.Result) float64 {
 		for _, n := range r.Statistics.Numbers {
 			if strings.Contains(n.Name, "sparsified layers") {
@@ -132,18 +133,21 @@ func TestTrain_MovementOfTrainedEncoder(t *testing.T) {
 			t.Errorf("%s: the file differs by %g, and on %d predictions", x.name, e.MaxRelativeDifference, e.Disagreements)
 		}
 	}
-	g, err := onnx.Load(blocks.Output)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shape := func(name string) tensor.Shape { return g.Value(name).Data.Shape() }
-	width, neurons := shape("q.weight")[1], shape("up.weight")[1]
-	if width >= 16 || width%4 != 0 || neurons >= 32 || neurons == 0 {
-		t.Errorf("got heads of %d channels in all and %d neurons in the file, want whole heads of 4 and less than 16 and 32", width, neurons)
-	}
-	for name, want := range map[string]tensor.Shape{"k.weight": {16, width}, "v.weight": {16, width}, "out.weight": {width, 16}, "down.weight": {neurons, 16}} {
-		if got := shape(name); !got.Equal(want) {
-			t.Errorf("%s: got %v, want %v", name, got, want)
+	quantized := movement(6, heads, 0.02, `{"algorithm": "quantization", "initializer": {"range": {"num_init_samples": 64}}}`)
+	for _, r := range []*job.Result{blocks, quantized} {
+		g, err := onnx.Load(r.Output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shape := func(name string) tensor.Shape { return g.Value(name).Data.Shape() }
+		width, neurons := shape("q.weight")[1], shape("up.weight")[1]
+		if width >= 16 || width%4 != 0 || neurons >= 32 || neurons == 0 {
+			t.Errorf("bits %s: got heads of %d channels in all and %d neurons in the file, want whole heads of 4 and less than 16 and 32", r.Export.Bits, width, neurons)
+		}
+		for name, want := range map[string]tensor.Shape{"k.weight": {16, width}, "v.weight": {16, width}, "out.weight": {width, 16}, "down.weight": {neurons, 16}} {
+			if got := shape(name); !got.Equal(want) {
+				t.Errorf("bits %s: %s: got %v, want %v", r.Export.Bits, name, got, want)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/tensor"
@@ -250,12 +251,13 @@ func (MatMul) MapAxes(n *ir.Node, m ir.AxisMap) {
 
 func (MatMul) QuantTrait() ir.QuantTrait { return ir.QuantInputs }
 
-// Weights: the second operand if it is stored, otherwise the first one if that is.
+// Weights: the second operand if it is stored or formed from stored values alone, as
+// quantizers and masks do, otherwise the first one if that is.
 func (MatMul) Weights(n *ir.Node) ir.WeightPorts {
 	for port := 1; port >= 0; port-- {
 		v := n.In[port]
 		r := v.Type.Rank()
-		if !v.IsStored() || r < 2 {
+		if !fromStored(v) || r < 2 {
 			continue
 		}
 		if port == 1 {
@@ -264,4 +266,12 @@ func (MatMul) Weights(n *ir.Node) ir.WeightPorts {
 		return ir.WeightPorts{Weight: 0, OutAxis: r - 2, InAxis: r - 1, Bias: -1}
 	}
 	return ir.WeightPorts{Weight: -1, OutAxis: -1, InAxis: -1, Bias: -1}
+}
+
+// fromStored reports whether v depends on stored values alone.
+func fromStored(v *ir.Value) bool {
+	if v == nil || v.IsStored() {
+		return true
+	}
+	return v.Def != nil && !slices.ContainsFunc(v.Def.In, func(x *ir.Value) bool { return !fromStored(x) })
 }
