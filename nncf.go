@@ -106,7 +106,7 @@ func Calibration(ctx context.Context, l *data.Loader) compress.Calibration {
 					rows := min(n, b.Len())
 					var x []*tensor.Tensor
 					for _, t := range b.Inputs() {
-						x = append(x, data.Rows(t, rows))
+						x = append(x, t.Rows(0, rows))
 					}
 					n -= rows
 					if labelled {

@@ -33,13 +33,13 @@ func FromArrays(arrays []Array, labels *tensor.Tensor, classes []string) (Datase
 	}
 	s := &arraySet{}
 	var errs []error
-	for i, a := range arrays {
+	for _, a := range arrays {
 		shape := a.Tensor.Shape()
 		switch {
 		case len(shape) == 0:
 			errs = append(errs, fmt.Errorf("array %q: got a single number, want examples along the first axis", a.Name))
 			continue
-		case i > 0 && len(s.data) > 0 && shape[0] != s.n:
+		case len(s.data) > 0 && shape[0] != s.n:
 			errs = append(errs, fmt.Errorf("array %q: got %d examples, %q has %d", a.Name, shape[0], s.fields[0].Name, s.n))
 			continue
 		}
@@ -170,38 +170,4 @@ func convert(t *tensor.Tensor, d tensor.DType) (*tensor.Tensor, error) {
 		return out, nil
 	}
 	return nil, fmt.Errorf("got %v, want %v", t.DType(), d)
-}
-
-// copyRow copies entry i of src along its first axis to entry at of dst.
-func copyRow(dst *tensor.Tensor, at int, src *tensor.Tensor, i int) {
-	n := src.Shape()[1:].Numel()
-	switch src.DType() {
-	case tensor.Float32:
-		copy(dst.F32()[at*n:][:n], src.F32()[i*n:][:n])
-	case tensor.Int64:
-		copy(dst.I64()[at*n:][:n], src.I64()[i*n:][:n])
-	case tensor.Int32:
-		copy(tensor.Data[int32](dst)[at*n:][:n], tensor.Data[int32](src)[i*n:][:n])
-	case tensor.Bool:
-		copy(tensor.Data[bool](dst)[at*n:][:n], tensor.Data[bool](src)[i*n:][:n])
-	default:
-		panic("data: rows of type " + src.DType().String())
-	}
-}
-
-// Rows returns the first n entries of t along its first axis, sharing memory; t has
-// a type that batches have: float32, int32, int64 or bool.
-func Rows(t *tensor.Tensor, n int) *tensor.Tensor {
-	shape := append(tensor.Shape{n}, t.Shape()[1:]...)
-	switch k := shape.Numel(); t.DType() {
-	case tensor.Float32:
-		return tensor.From(t.F32()[:k], shape...)
-	case tensor.Int64:
-		return tensor.From(t.I64()[:k], shape...)
-	case tensor.Int32:
-		return tensor.From(tensor.Data[int32](t)[:k], shape...)
-	case tensor.Bool:
-		return tensor.From(tensor.Data[bool](t)[:k], shape...)
-	}
-	panic("data: rows of type " + t.DType().String())
 }

@@ -338,7 +338,7 @@ func (r *epochRun) allocate(slots, size int) {
 func (r *epochRun) view(s *slot, n int) Batch {
 	b := Batch{Labels: tensor.From(s.labels[:n], n), Indices: s.indices[:n:n]}
 	for _, t := range s.inputs {
-		b.Arrays = append(b.Arrays, Rows(t, n))
+		b.Arrays = append(b.Arrays, t.Rows(0, n))
 	}
 	if r.arrays == nil {
 		b.Images, b.Arrays = b.Arrays[0], nil
@@ -424,7 +424,8 @@ func (r *epochRun) fill(done <-chan struct{}, s *slot, k int, w *worker) (stoppe
 		s.labels[j] = int64(r.l.Dataset.Label(i))
 		if r.arrays != nil {
 			for f, t := range s.inputs {
-				copyRow(t, j, r.arrays.data[f], r.place(i))
+				at := r.place(i)
+				t.Rows(j, j+1).CopyFrom(r.arrays.data[f].Rows(at, at+1))
 			}
 			continue
 		}

@@ -121,9 +121,10 @@ func classifies(t ir.Type) bool {
 }
 
 // fit makes loaders serve m: one that reads sequences gets images of one channel
-// as such, one with the channels behind, as TensorFlow has them, gets images so. A model whose fixed batch is not that of a loader gets a free one; where
-// that cannot be done, loaders get the model's batch. More classes than the model
-// has outputs are an error. Loaders may be nil.
+// as such, one with the channels behind, as TensorFlow has them, gets images so. A
+// model whose fixed batch is not that of a loader gets a free one; where that cannot
+// be done, loaders get the model's batch. More classes than the model has outputs
+// are an error. Loaders may be nil.
 func fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ...*data.Loader) error {
 	if n := fixedBatch(m.Graph); n > 0 && slices.ContainsFunc(loaders, func(l *data.Loader) bool { return l != nil && l.BatchSize() != n }) {
 		if err := nncf.FreeBatch(ctx, m, engine.Options{Threads: threads, Logger: o.Logger}); err != nil {

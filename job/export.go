@@ -209,17 +209,19 @@ func inParts(batches compress.Batches, models ...*ir.Graph) compress.Batches {
 	}
 	return func(yield func([]*tensor.Tensor, error) bool) {
 		for b, err := range batches {
-			if err != nil || len(b) != 1 || b[0].DType() != tensor.Float32 {
+			if err != nil {
 				if !yield(b, err) {
 					return
 				}
 				continue
 			}
-			s := b[0].Shape().Clone()
-			all, row := s[0], max(1, tensor.Shape(s[1:]).Numel())
+			all := b[0].Shape()[0]
 			for i := 0; i < all && (!fixed || i+n <= all); i += n {
-				s[0] = min(n, all-i)
-				if !yield([]*tensor.Tensor{tensor.From(b[0].F32()[i*row:(i+s[0])*row], s.Clone()...)}, nil) {
+				var part []*tensor.Tensor
+				for _, t := range b {
+					part = append(part, t.Rows(i, min(i+n, all)))
+				}
+				if !yield(part, nil) {
 					return
 				}
 			}

@@ -1,10 +1,12 @@
 package pass
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/rewrite"
+	"github.com/go-nncf/nncf/tensor"
 )
 
 // Canonicalize brings a graph as exporters write it to the form that the
@@ -45,10 +47,17 @@ func CanonicalOrder() []Order {
 	}
 }
 
-// Specialize is [ir.Graph.Specialize], and folds what is known then: shapes that
-// depended on the batch.
-func Specialize(g *ir.Graph, shapes map[string][]int) (*ir.Graph, error) {
-	s, err := g.Specialize(shapes)
+// Specialize is [ir.Graph.Specialize] with a shape for each input, in their order, and
+// folds what is known then: shapes that depended on the batch.
+func Specialize(g *ir.Graph, shapes []tensor.Shape) (*ir.Graph, error) {
+	if len(shapes) != len(g.Inputs) {
+		return nil, fmt.Errorf("got the shapes of %d inputs, the model has %d", len(shapes), len(g.Inputs))
+	}
+	byName := map[string][]int{}
+	for i, v := range g.Inputs {
+		byName[v.Name] = shapes[i]
+	}
+	s, err := g.Specialize(byName)
 	if err != nil {
 		return nil, err
 	}

@@ -139,31 +139,29 @@ func fuseScale(p *rewrite.Patch, n *ir.Node) bool {
 	if !ok {
 		return false
 	}
-	type scaled struct {
-		port int
-		data []float32
-	}
-	var all []scaled
-	for port, channel := range []func(i int) int{1: channelOf, 2: func(i int) int { return i % channels }} {
-		v := layer.Input(port)
-		if channel == nil || v == nil {
-			continue
-		}
-		if !isConst(v) || v.Type.DType != tensor.Float32 || port == 1 && areSigns(v.Data.F32()) || port == 2 && v.Data.Len() != channels {
-			return false
-		}
-		d := slices.Clone(v.Data.F32())
-		for i := range d {
-			d[i] *= scale[channel(i)]
-		}
-		all = append(all, scaled{port, d})
+	weights, bias := layer.Input(1), layer.Input(2)
+	if !isScalable(weights) || areSigns(weights.Data.F32()) || bias != nil && (!isScalable(bias) || bias.Data.Len() != channels) {
+		return false
 	}
 	in := slices.Clone(layer.In)
-	for _, s := range all {
-		in[s.port] = replacement(p, in[s.port], ir.Constant, "", tensor.From(s.data, in[s.port].Data.Shape()...))
+	in[1] = scaled(p, weights, func(i int) float32 { return scale[channelOf(i)] })
+	if bias != nil {
+		in[2] = scaled(p, bias, func(i int) float32 { return scale[i] })
 	}
 	take(p, n.Out[0], p.B.Op(layer.Op, layer.Name, in...))
 	return true
+}
+
+// isScalable reports whether v can be replaced by a multiple.
+func isScalable(v *ir.Value) bool { return isConst(v) && v.Type.DType == tensor.Float32 }
+
+// scaled replaces a constant by one whose element i is multiplied by factor(i).
+func scaled(p *rewrite.Patch, v *ir.Value, factor func(i int) float32) *ir.Value {
+	d := slices.Clone(v.Data.F32())
+	for i := range d {
+		d[i] *= factor(i)
+	}
+	return replacement(p, v, ir.Constant, "", tensor.From(d, v.Data.Shape()...))
 }
 
 // areSigns reports whether all weights are 1 or -1.
@@ -246,15 +244,11 @@ func fuseFactors(p *rewrite.Patch, n *ir.Node) bool {
 	changed := false
 	scale := func(port int, f float32, factor *float32) {
 		v := n.Input(port)
-		if f == 1 || v == nil || !isConst(v) || v.Type.DType != tensor.Float32 {
+		if f == 1 || v == nil || !isScalable(v) {
 			return
 		}
-		d := make([]float32, v.Data.Len())
-		for i, x := range v.Data.F32() {
-			d[i] = x * f
-		}
 		*factor, changed = 0, true
-		p.SetInput(n, port, replacement(p, v, ir.Constant, v.Name, tensor.From(d, v.Data.Shape()...)))
+		p.SetInput(n, port, scaled(p, v, func(int) float32 { return f }))
 	}
 	scale(1, alpha, &o.Alpha)
 	scale(2, beta, &o.Beta)

@@ -128,6 +128,15 @@ func (t *Tensor) DType() DType { return t.dtype }
 // Shape returns the axes; the caller must not change them.
 func (t *Tensor) Shape() Shape { return t.shape }
 
+// Shapes returns the shape of each tensor.
+func Shapes(list []*Tensor) []Shape {
+	shapes := make([]Shape, len(list))
+	for i, t := range list {
+		shapes[i] = t.shape
+	}
+	return shapes
+}
+
 // Rank returns the number of axes.
 func (t *Tensor) Rank() int { return len(t.shape) }
 
@@ -157,6 +166,43 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 		panic(fmt.Sprintf("tensor: shape %v for %d elements", shape, t.Len()))
 	}
 	return &Tensor{dtype: t.dtype, shape: slices.Clone(Shape(shape)), data: t.data}
+}
+
+// Rows returns entries lo to hi-1 along the first axis, sharing memory. It panics
+// on a rank of 0, and if they do not exist.
+func (t *Tensor) Rows(lo, hi int) *Tensor {
+	shape := t.shape.Clone()
+	shape[0] = hi - lo
+	n := shape[1:].Numel()
+	lo, hi = lo*n, hi*n
+	u := &Tensor{dtype: t.dtype, shape: shape}
+	switch d := t.data.(type) {
+	case []float32:
+		u.data = d[lo:hi]
+	case []float64:
+		u.data = d[lo:hi]
+	case []int8:
+		u.data = d[lo:hi]
+	case []int16:
+		u.data = d[lo:hi]
+	case []int32:
+		u.data = d[lo:hi]
+	case []int64:
+		u.data = d[lo:hi]
+	case []uint8:
+		u.data = d[lo:hi]
+	case []uint16:
+		u.data = d[lo:hi]
+	case []uint32:
+		u.data = d[lo:hi]
+	case []uint64:
+		u.data = d[lo:hi]
+	case []bool:
+		u.data = d[lo:hi]
+	case []string:
+		u.data = d[lo:hi]
+	}
+	return u
 }
 
 // Clone returns a deep copy.

@@ -68,11 +68,7 @@ func (t *Trainer) step(ctx context.Context, inputs []*tensor.Tensor) (*stepProgr
 		}
 		return p, nil
 	}
-	shapes := make([]tensor.Shape, len(inputs))
-	for i, x := range inputs {
-		shapes[i] = x.Shape()
-	}
-	g, err := t.StepGraph(shapes...)
+	g, err := t.StepGraph(tensor.Shapes(inputs)...)
 	if err != nil {
 		return nil, err
 	}
@@ -104,16 +100,10 @@ func (t *Trainer) Program(ctx context.Context, inputs ...*tensor.Tensor) (engine
 }
 
 // StepGraph returns the graph of one training step for inputs of the given
-// shapes, one for each: outputs are the loss, the scores, and the gradient of each parameter.
+// shapes, one for each: outputs are the loss, the scores, and the gradient of each
+// parameter.
 func (t *Trainer) StepGraph(shapes ...tensor.Shape) (*ir.Graph, error) {
-	if len(shapes) != len(t.g.Inputs) {
-		return nil, fmt.Errorf("got the shapes of %d inputs, the model has %d", len(shapes), len(t.g.Inputs))
-	}
-	byName := map[string][]int{}
-	for i, v := range t.g.Inputs {
-		byName[v.Name] = shapes[i]
-	}
-	g, err := pass.Specialize(t.g, byName)
+	g, err := pass.Specialize(t.g, shapes)
 	if err != nil {
 		return nil, err
 	}
@@ -242,15 +232,15 @@ func Evaluate(ctx context.Context, g *ir.Graph, programs map[int]engine.Program,
 		if err != nil {
 			return Metrics{}, err
 		}
-		n := b.Len()
+		n, inputs := b.Len(), b.Inputs()
 		p := programs[n]
 		if p == nil {
-			if p, err = compileFor(ctx, g, logits, backend, opt, b.Inputs()); err != nil {
+			if p, err = compileFor(ctx, g, logits, backend, opt, inputs); err != nil {
 				return Metrics{}, err
 			}
 			programs[n] = p
 		}
-		for i, x := range b.Inputs() {
+		for i, x := range inputs {
 			p.Input(i).CopyFrom(x)
 		}
 		if err := p.Run(ctx); err != nil {
@@ -301,11 +291,7 @@ func compileFor(ctx context.Context, g *ir.Graph, out *ir.Value, backend engine.
 	if err := checkInputs(g, inputs); err != nil {
 		return nil, err
 	}
-	shapes := map[string][]int{}
-	for i, v := range g.Inputs {
-		shapes[v.Name] = inputs[i].Shape()
-	}
-	s, err := pass.Specialize(g, shapes)
+	s, err := pass.Specialize(g, tensor.Shapes(inputs))
 	if err != nil {
 		return nil, err
 	}

@@ -75,27 +75,12 @@ func gather(ctx context.Context, r Runner, g *ir.Graph, data Data, opt Options) 
 	for lo := 0; lo+size <= n; lo += size {
 		var chunk []*tensor.Tensor
 		for _, t := range all {
-			chunk = append(chunk, rows(t, lo, size))
+			chunk = append(chunk, t.Rows(lo, lo+size).Clone())
 		}
 		d.chunks = append(d.chunks, chunk)
 	}
 	d.samples = len(d.chunks) * size
 	return d, nil
-}
-
-// rows returns a copy of entries lo to lo+n along axis 0.
-func rows(t *tensor.Tensor, lo, n int) *tensor.Tensor {
-	s := t.Shape().Clone()
-	row := t.Len() / max(1, s[0])
-	s[0] = n
-	out := tensor.New(t.DType(), s...)
-	switch t.DType() {
-	case tensor.Int64:
-		copy(out.I64(), t.I64()[lo*row:][:n*row])
-	default:
-		copy(out.F32(), t.F32()[lo*row:][:n*row])
-	}
-	return out
 }
 
 // samples returns the first n data points as one tensor per input, with the
@@ -120,7 +105,7 @@ func samples(ctx context.Context, r Runner, g *ir.Graph, data Data, n int) (all 
 				if t.DType() != tensor.Float32 && t.DType() != tensor.Int64 {
 					return fmt.Errorf("got a batch with %v, want float32 or int64", t)
 				}
-				copied = append(copied, rows(t, 0, min(left, t.Shape()[0])))
+				copied = append(copied, t.Rows(0, min(left, t.Shape()[0])).Clone())
 			}
 			parts = append(parts, copied)
 			if left -= copied[0].Shape()[0]; left <= 0 {

@@ -234,11 +234,7 @@ func deployed(g *ir.Graph, inputs []*tensor.Tensor) (*ir.Graph, error) {
 	if err := pass.FoldBatchNorm(g, nil); err != nil {
 		return nil, err
 	}
-	shapes := map[string][]int{}
-	for i, v := range g.Inputs {
-		shapes[v.Name] = inputs[i].Shape()
-	}
-	g, err := pass.Specialize(g, shapes)
+	g, err := pass.Specialize(g, tensor.Shapes(inputs))
 	if err != nil {
 		return nil, err
 	}
