@@ -1,13 +1,6 @@
 package plan
 
-import (
-	"runtime/debug"
-	"unsafe"
-)
-
-// manyBytes is the size from which an arena is worth a collection before it is
-// mapped, a few milliseconds.
-const manyBytes = 64 << 20
+import "unsafe"
 
 // Arena is one span of memory outside the garbage collector's sight, so that a
 // program's memory costs no collection and never moves.
@@ -18,9 +11,6 @@ type Arena struct {
 
 // NewArena maps size bytes, zeroed and touched, aligned to at least [Align].
 func NewArena(size int) (*Arena, error) {
-	if size >= manyBytes { // it comes on top of what the collector has not yet found
-		debug.FreeOSMemory()
-	}
 	mem, free, err := mapMemory(max(size, Align))
 	if err != nil {
 		return nil, err
