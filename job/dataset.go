@@ -58,6 +58,14 @@ func loaders(c *config.Config) (training, eval, calibration *data.Loader, err er
 		Batch: orDefault(c.BatchSize, defaultBatch), Shuffle: true, DropLast: true, Seed: c.Seed, Workers: c.Workers}
 	eval = &data.Loader{Dataset: evalSet, Transforms: c.EvalTransforms, Normalize: c.Preprocessing,
 		Batch: orDefault(c.EvalBatchSize, defaultEvalBatch), Seed: c.Seed, Workers: c.Workers}
+	if unlabelled(c) {
+		if c.EvalSamples == 0 {
+			eval.Dataset = data.First(evalSet, unlabelledSamples)
+		}
+		if c.EvalBatchSize == 0 {
+			eval.Batch = unlabelledBatch
+		}
+	}
 	calibration = &data.Loader{Dataset: trainSet, Transforms: c.EvalTransforms, Normalize: c.Preprocessing,
 		Batch: orDefault(c.BatchSize, defaultBatch), Shuffle: true, Seed: c.Seed, Workers: c.Workers}
 	if trainSet.Len() < training.Batch {

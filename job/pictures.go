@@ -102,6 +102,9 @@ func levelLines(epochs []EpochResult) []byte {
 		}
 		series = append(series, asked, reached)
 	}
+	if epochs[0].Eval.Outputs != nil {
+		return report.Lines("Level over epochs", "epoch", "level", "%", series)
+	}
 	for _, e := range epochs {
 		accuracy.Values = append(accuracy.Values, e.Eval.Top1)
 	}

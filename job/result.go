@@ -58,25 +58,15 @@ type EpochResult struct {
 func (r *Result) WriteTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(format string, args ...any) { fmt.Fprintf(tw, format+"\n", args...) }
-	measured := r.Float != nil || r.Compressed != nil || r.Metrics.Samples > 0
-	if measured {
-		row("\ntop-1\ttop-5\tloss\tsamples")
-	}
 	compressed := "compressed, fine-tuned"
 	if len(r.Epochs) == 0 {
 		compressed = "compressed"
 	}
-	for _, l := range []struct {
-		name string
-		m    *train.Metrics
-	}{{"float", r.Float}, {"compressed, initialised", r.Initialized}, {compressed, r.Compressed}} {
-		if l.m != nil {
-			row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", l.name, l.m.Top1, l.m.Top5, l.m.Loss, l.m.Samples)
-		}
+	rows := []measured{{"float", r.Float}, {"compressed, initialised", r.Initialized}, {compressed, r.Compressed}}
+	if r.Float == nil && r.Compressed == nil && r.Metrics.Samples > 0 {
+		rows = append(rows, measured{"model", &r.Metrics})
 	}
-	if measured && r.Float == nil && r.Compressed == nil {
-		row("%s\t%.2f %%\t%.2f %%\t%.4f\t%d", "model", r.Metrics.Top1, r.Metrics.Top5, r.Metrics.Loss, r.Metrics.Samples)
-	}
+	writeMetrics(row, rows)
 	if r.Runtime != "" {
 		row("runtime\t%s", r.Runtime)
 	}

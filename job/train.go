@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/engine"
@@ -103,6 +104,7 @@ type run struct {
 	dir   string
 
 	train, eval, calibration *data.Loader
+	reference                *sensitivity.Reference // of a run without labels
 	algorithms               []compress.Algorithm
 	state                    *state
 	trainer                  *train.Trainer
@@ -125,6 +127,11 @@ func (r *run) open(context.Context) error {
 	if r.algorithms, err = r.c.Algorithms(); err != nil {
 		return err
 	}
+	if unlabelled(r.c) {
+		if err := r.checkUnlabelled(); err != nil {
+			return err
+		}
+	}
 	if r.c.AccuracyAware != nil {
 		if err := r.c.AccuracyAware.Validate(); err != nil {
 			return err
@@ -138,6 +145,11 @@ func (r *run) open(context.Context) error {
 	}
 	if r.train, r.eval, r.calibration, err = loaders(r.c); err != nil {
 		return err
+	}
+	if !unlabelled(r.c) {
+		if err := r.checkLabelled(); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return fmt.Errorf("log_dir: %w", err)
@@ -232,13 +244,16 @@ func (r *run) begin(ctx context.Context) error {
 }
 
 func (r *run) compress(ctx context.Context, m *nncf.Model) error {
-	r.opt.note("evaluating the float model on %d samples", r.eval.Examples())
-	float, err := r.evaluate(ctx, m)
-	if err != nil {
-		return err
+	if !unlabelled(r.c) {
+		r.opt.note("evaluating the float model on %d samples", r.eval.Examples())
+		float, err := r.evaluate(ctx, m.Graph)
+		if err != nil {
+			return err
+		}
+		r.result.Float = &float
 	}
-	r.result.Float = &float
 	r.opt.note("initialising compression")
+	var err error
 	r.state.compressed, err = nncf.Compress(ctx, m, r.algorithms, nncf.CompressOptions{
 		Calibration: r.initData(ctx), Threads: r.c.Threads, Logger: r.opt.Logger})
 	if err != nil {
@@ -256,12 +271,12 @@ func (r *run) compress(ctx context.Context, m *nncf.Model) error {
 			r.opt.note("%s reaches its target in epoch %d, and training ends after %d: let the schedule end earlier, or train longer", x.Algorithm(), s.EpochsNeeded(), r.c.Epochs)
 		}
 	}
-	initialised, err := r.evaluate(ctx, nil)
+	initialised, err := r.evaluate(ctx, r.state.graph())
 	if err != nil {
 		return err
 	}
 	r.result.Initialized = &initialised
-	r.meta.Best = &best{Stage: r.stage(), Metric: initialised.Top1, Epoch: -1}
+	r.meta.Best = &best{Stage: r.stage(), Metric: initialised.Score(), Epoch: -1}
 	return r.beginSearch()
 }
 
@@ -294,15 +309,6 @@ func (r *run) stage() compress.Stage {
 		return compress.Uncompressed
 	}
 	return r.state.compressed.Stage()
-}
-
-// evaluate measures a model, or the one under training if m is nil.
-func (r *run) evaluate(ctx context.Context, m *nncf.Model) (train.Metrics, error) {
-	g := r.state.graph()
-	if m != nil {
-		g = m.Graph
-	}
-	return nncf.Evaluate(ctx, g, r.eval, train.Options{Threads: r.c.Threads, Logger: r.opt.Logger, Progress: r.opt.Progress})
 }
 
 func (r *run) newTrainer() (err error) {
@@ -348,25 +354,25 @@ func (r *run) endEpoch(ctx context.Context) error {
 	if err := r.controllerErrors(); err != nil {
 		return err
 	}
-	eval, err := r.trainer.Evaluate(ctx, r.eval)
+	eval, err := r.evaluateTrained(ctx)
 	if err != nil {
 		return err
 	}
 	epoch, stage := r.meta.At.Epoch, r.stage()
 	e := EpochResult{Epoch: epoch, LR: r.trainer.Schedule().LR(float64(epoch)), Train: r.meta.At.Metrics(), Eval: eval, Seconds: time.Since(r.epochStart).Seconds()}
-	now := best{Stage: stage, Metric: eval.Top1, Epoch: epoch}
+	now := best{Stage: stage, Metric: eval.Score(), Epoch: epoch}
 	e.Best = r.judge(&now)
 	e.Eval.Confusion = nil
 	if r.state.compressed != nil {
 		e.Compression = compress.Progresses(r.state.compressed.Controller)
 	}
 	r.result.Epochs = append(r.result.Epochs, e)
-	r.trainer.Schedule().Report(eval.Top1)
+	r.trainer.Schedule().Report(eval.Score())
 	if e.Best {
 		r.meta.Best = &now
 	}
 	r.meta.At = train.Position{Epoch: epoch + 1}
-	r.opt.note("epoch %d of %d: loss %.4f, top-1 %.2f %% in training, %.2f %% in evaluation%s", epoch+1, r.epochs(), e.Train.Loss, e.Train.Top1, eval.Top1, levels(e.Compression))
+	r.opt.note("epoch %d of %d: loss %.4f%s%s", epoch+1, r.epochs(), e.Train.Loss, found(e), levels(e.Compression))
 	if err := r.shrink(ctx); err != nil {
 		return err
 	}
@@ -441,7 +447,7 @@ func (r *run) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	final, err := r.evaluate(ctx, nil)
+	final, err := r.evaluate(ctx, r.state.graph())
 	if err != nil {
 		return err
 	}

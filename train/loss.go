@@ -15,6 +15,9 @@ import (
 // graph under construction.
 type LossFunc func(b *ir.Builder, outputs []*ir.Value, target *ir.Value) (*ir.Value, error)
 
+// NoLoss is the type of loss that is none, for data without labels.
+const NoLoss = "none"
+
 // LossOptions choose a loss of the model's first output.
 type LossOptions struct {
 	// Type is one of, with x the output and t the target:
@@ -25,8 +28,11 @@ type LossOptions struct {
 	//	mse             mean of (x-t)²
 	//	l1              mean of |x-t|
 	//	kl              mean over samples of T²·Σ softmax(t/T)·(log softmax(t/T) - log softmax(x/T))
+	//	none            nothing: what the hook adds, such as distillation, trains
+	//	                alone, and samples need no labels
 	//
-	// Default cross_entropy. Targets of all others are float32, shaped as x.
+	// Default cross_entropy. Targets of all others are float32, shaped as x; none
+	// takes no target.
 	Type string `json:"type,omitempty"`
 	// LabelSmoothing s of cross_entropy mixes the labels with the uniform
 	// distribution: (1-s)·onehot + s/classes. 0 to below 1.
@@ -39,9 +45,9 @@ type LossOptions struct {
 func (o LossOptions) Validate() error {
 	var errs []error
 	switch o.Type {
-	case "", "cross_entropy", "bce", "mse", "l1", "kl":
+	case "", "cross_entropy", "bce", "mse", "l1", "kl", NoLoss:
 	default:
-		errs = append(errs, fmt.Errorf("loss type: got %q, want cross_entropy, bce, mse, l1 or kl", o.Type))
+		errs = append(errs, fmt.Errorf("loss type: got %q, want cross_entropy, bce, mse, l1, kl or none", o.Type))
 	}
 	if !(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1) {
 		errs = append(errs, fmt.Errorf("label_smoothing: got %g, want 0 to below 1", o.LabelSmoothing))

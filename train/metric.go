@@ -6,48 +6,72 @@ import (
 	"math"
 	"slices"
 
+	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/tensor"
 )
 
-// Metrics are what an evaluation measured. Accuracies are in percent.
+// Metrics are what an evaluation measured. Accuracies are in percent, NaN where
+// nothing is known about them; JSON then has none.
 type Metrics struct {
-	Samples int     `json:"samples"`
-	Loss    float64 `json:"loss"`
-	Top1    float64 `json:"top1"`
-	Top5    float64 `json:"top5"`
+	Samples int
+	Loss    float64
+	Top1    float64
+	Top5    float64
 	// Confusion counts, [label][prediction]; nil above 1000 classes.
-	Confusion [][]int `json:"confusion,omitempty"`
+	Confusion [][]int
+	// Outputs are how far the outputs are from the float model's, where the samples
+	// have no labels.
+	Outputs []sensitivity.OutputError
 }
 
-// metricsJSON is Metrics with a loss that may be absent.
+// Score is what models are compared by, more is better: top-1, or without labels
+// the error of the worst output, in percent and
+// negative; see [sensitivity.BySample].Bound.
+func (m Metrics) Score() float64 {
+	if m.Outputs == nil {
+		return m.Top1
+	}
+	return -min(100*float64(sensitivity.WorstOutput(m.Outputs).Bound), math.MaxFloat32)
+}
+
+// metricsJSON is Metrics with numbers that may be absent.
 type metricsJSON struct {
-	Samples   int      `json:"samples"`
-	Loss      *float64 `json:"loss"`
-	Top1      float64  `json:"top1"`
-	Top5      float64  `json:"top5"`
-	Confusion [][]int  `json:"confusion,omitempty"`
+	Samples   int                       `json:"samples"`
+	Loss      *float64                  `json:"loss"`
+	Top1      *float64                  `json:"top1,omitempty"`
+	Top5      *float64                  `json:"top5,omitempty"`
+	Confusion [][]int                   `json:"confusion,omitempty"`
+	Outputs   []sensitivity.OutputError `json:"outputs,omitempty"`
 }
 
 // MarshalJSON writes a loss that is not finite as null: JSON has no number for it.
 func (m Metrics) MarshalJSON() ([]byte, error) {
-	v := metricsJSON{m.Samples, &m.Loss, m.Top1, m.Top5, m.Confusion}
-	if math.IsNaN(m.Loss) || math.IsInf(m.Loss, 0) {
-		v.Loss = nil
-	}
-	return json.Marshal(v)
+	return json.Marshal(metricsJSON{m.Samples, finite(m.Loss), finite(m.Top1), finite(m.Top5), m.Confusion, m.Outputs})
 }
 
-// UnmarshalJSON reads a null loss as NaN.
+// UnmarshalJSON reads what is null or absent as NaN.
 func (m *Metrics) UnmarshalJSON(b []byte) error {
 	var v metricsJSON
 	if err := json.Unmarshal(b, &v); err != nil {
 		return err
 	}
-	*m = Metrics{v.Samples, math.NaN(), v.Top1, v.Top5, v.Confusion}
-	if v.Loss != nil {
-		m.Loss = *v.Loss
-	}
+	*m = Metrics{v.Samples, orNaN(v.Loss), orNaN(v.Top1), orNaN(v.Top5), v.Confusion, v.Outputs}
 	return nil
+}
+
+// finite returns nil for a number that JSON does not have.
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+func orNaN(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
 }
 
 // Classification accumulates metrics over batches of scores.

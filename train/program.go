@@ -23,7 +23,7 @@ import (
 type stepProgram struct {
 	prog   engine.Program
 	inputs []*tensor.Tensor
-	target *tensor.Tensor
+	target *tensor.Tensor   // nil if there is no loss that takes one
 	grads  []*tensor.Tensor // in the order of the trainer's parameters; nil if the run applies it
 }
 
@@ -80,7 +80,9 @@ func (t *Trainer) step(ctx context.Context, inputs []*tensor.Tensor) (*stepProgr
 	for i := range inputs {
 		p.inputs = append(p.inputs, p.prog.Input(i))
 	}
-	p.target = p.prog.Input(len(inputs))
+	if t.targeted() {
+		p.target = p.prog.Input(len(inputs))
+	}
 	for i := range t.params {
 		p.grads = append(p.grads, p.prog.Output(2+i))
 	}
@@ -89,7 +91,7 @@ func (t *Trainer) step(ctx context.Context, inputs []*tensor.Tensor) (*stepProgr
 }
 
 // Program returns the compiled step for batches like inputs, which [Trainer.Step]
-// runs: its inputs are these and the target, its outputs those of [Trainer.StepGraph]
+// runs: its inputs are these and the target, if the loss takes one, its outputs those of [Trainer.StepGraph]
 // but for the gradients that the run applies. The trainer keeps owning it.
 func (t *Trainer) Program(ctx context.Context, inputs ...*tensor.Tensor) (engine.Program, error) {
 	p, err := t.step(ctx, inputs)
@@ -124,25 +126,8 @@ func (t *Trainer) StepGraph(shapes ...tensor.Shape) (*ir.Graph, error) {
 			return nil, err
 		}
 	}
-	target := g.AddInput(g.UniqueName("target"), t.opt.Loss.TargetType(outputs[0].Type))
-	build := t.opt.LossFunc
-	if build == nil {
-		build = t.opt.Loss.Func()
-	}
-	loss, err := build(b, outputs, target)
+	loss, err := t.loss(b, outputs)
 	if err != nil {
-		return nil, fmt.Errorf("loss: %w", err)
-	}
-	if t.hook != nil {
-		extra, err := t.hook.Loss(b)
-		if err != nil {
-			return nil, fmt.Errorf("compression loss: %w", err)
-		}
-		if extra != nil {
-			loss = b.Op(op.Add{}, "total_loss", loss, extra)
-		}
-	}
-	if err := b.Err(); err != nil {
 		return nil, err
 	}
 	wrt := make([]*ir.Value, len(t.params))
@@ -167,6 +152,40 @@ func (t *Trainer) StepGraph(shapes ...tensor.Shape) (*ir.Graph, error) {
 	g.Outputs = append([]*ir.Value{loss, outputs[0]}, grads...)
 	g.Prune()
 	return g, nil
+}
+
+// targeted reports whether the loss takes a target.
+func (t *Trainer) targeted() bool { return t.opt.LossFunc != nil || t.opt.Loss.Type != NoLoss }
+
+// loss builds the loss of the task, with a target as a new input, and what the
+// hook adds to it.
+func (t *Trainer) loss(b *ir.Builder, outputs []*ir.Value) (loss *ir.Value, err error) {
+	if t.targeted() {
+		target := b.G.AddInput(b.G.UniqueName("target"), t.opt.Loss.TargetType(outputs[0].Type))
+		build := t.opt.LossFunc
+		if build == nil {
+			build = t.opt.Loss.Func()
+		}
+		if loss, err = build(b, outputs, target); err != nil {
+			return nil, fmt.Errorf("loss: %w", err)
+		}
+	}
+	if t.hook != nil {
+		extra, err := t.hook.Loss(b)
+		if err != nil {
+			return nil, fmt.Errorf("compression loss: %w", err)
+		}
+		switch {
+		case loss == nil:
+			loss = extra
+		case extra != nil:
+			loss = b.Op(op.Add{}, "total_loss", loss, extra)
+		}
+	}
+	if loss == nil {
+		return nil, errors.New("loss: it is none, and nothing else adds one: add knowledge distillation, or choose another loss")
+	}
+	return loss, b.Err()
 }
 
 // isColumn reports whether scores have the shape [N classes 1 …], as

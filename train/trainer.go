@@ -83,10 +83,10 @@ func (o Options) Validate() error {
 
 // Progress is what is known after a step.
 type Progress struct {
-	Phase           string // "train", "eval", or that of an initialisation
-	Epoch           int    // of training, from 0
-	Step, Steps     int    // steps done in this epoch or evaluation, and their number
-	Loss, Top1      float64
+	Phase           string  // "train", "eval", or that of an initialisation
+	Epoch           int     // of training, from 0
+	Step, Steps     int     // steps done in this epoch or evaluation, and their number
+	Loss, Top1      float64 // Top1 is NaN where labels are not known
 	LR              float64
 	ImagesPerSecond float64
 	Remaining       time.Duration // of this epoch or evaluation
@@ -215,7 +215,7 @@ func (t *Trainer) beginEpoch(ctx context.Context) error {
 // Result is the outcome of one step.
 type Result struct {
 	Loss    float64
-	Correct int // samples whose largest score is the label's, for classification
+	Correct int // samples whose largest score is the label's, -1 where labels are not known
 	Samples int
 }
 
@@ -227,13 +227,17 @@ var ErrDiverged = errors.New("training diverged")
 // updates the parameters. epoch is fractional and chooses the learning rate.
 //
 // Losses of which the target is shaped like the output get labels as one-hot
-// rows; kl, which needs a teacher's scores, is for StepTensors.
+// rows; kl, which needs a teacher's scores, is for StepTensors; none takes no
+// labels.
 func (t *Trainer) Step(ctx context.Context, b *data.Batch, epoch float64) (Result, error) {
 	p, err := t.step(ctx, b.Inputs())
 	if err != nil {
 		return Result{}, err
 	}
 	target := b.Labels
+	if !t.targeted() {
+		return t.run(ctx, p, b.Inputs(), nil, nil, epoch)
+	}
 	if t.opt.LossFunc == nil && !t.opt.Loss.classifies() {
 		if target, err = t.opt.Loss.oneHot(b.Labels, p.target.Shape()); err != nil {
 			return Result{}, err
@@ -242,7 +246,8 @@ func (t *Trainer) Step(ctx context.Context, b *data.Batch, epoch float64) (Resul
 	return t.run(ctx, p, b.Inputs(), target, b.Labels, epoch)
 }
 
-// StepTensors is Step for an input and target of the caller's making.
+// StepTensors is Step for an input and target of the caller's making; the target
+// of the loss none is nil.
 func (t *Trainer) StepTensors(ctx context.Context, input, target *tensor.Tensor, epoch float64) (Result, error) {
 	return t.StepInputs(ctx, []*tensor.Tensor{input}, target, epoch)
 }
@@ -262,7 +267,10 @@ func (t *Trainer) StepInputs(ctx context.Context, inputs []*tensor.Tensor, targe
 
 // run is one step. labels, which may be nil, say what is correct.
 func (t *Trainer) run(ctx context.Context, p *stepProgram, inputs []*tensor.Tensor, target, labels *tensor.Tensor, epoch float64) (Result, error) {
-	if p.target.DType() != target.DType() || p.target.Len() != target.Len() {
+	switch {
+	case (target == nil) != (p.target == nil):
+		return Result{}, fmt.Errorf("got target %v, the loss takes %v", target, p.target)
+	case target != nil && (p.target.DType() != target.DType() || p.target.Len() != target.Len()):
 		return Result{}, fmt.Errorf("got target %v, the loss takes %v", target, p.target)
 	}
 	if t.hook != nil && t.pending == 0 {
@@ -271,7 +279,9 @@ func (t *Trainer) run(ctx context.Context, p *stepProgram, inputs []*tensor.Tens
 	for i, x := range inputs {
 		p.inputs[i].CopyFrom(x)
 	}
-	p.target.CopyFrom(target.Reshape(p.target.Shape()...))
+	if target != nil {
+		p.target.CopyFrom(target.Reshape(p.target.Shape()...))
+	}
 	if t.pending == 0 {
 		t.begin(epoch, 1)
 	}
@@ -279,6 +289,7 @@ func (t *Trainer) run(ctx context.Context, p *stepProgram, inputs []*tensor.Tens
 		return Result{}, err
 	}
 	r := p.result()
+	r.Correct = -1
 	if err := r.finite(); err != nil {
 		return r, err
 	}
@@ -394,15 +405,17 @@ type Position struct {
 	Epoch int `json:"epoch"`
 	Step  int `json:"step"` // batches of Epoch that are done
 
-	Loss    float64 `json:"loss"` // sum over their samples
-	Correct int     `json:"correct"`
+	Loss    float64 `json:"loss"`    // sum over their samples
+	Correct int     `json:"correct"` // -1 where labels are not known
 	Samples int     `json:"samples"`
 }
 
 func (p *Position) add(r Result) {
 	p.Step++
 	p.Loss += r.Loss * float64(r.Samples)
-	p.Correct += r.Correct
+	if p.Correct += r.Correct; r.Correct < 0 {
+		p.Correct = -1
+	}
 	p.Samples += r.Samples
 }
 
@@ -412,7 +425,11 @@ func (p *Position) Metrics() Metrics {
 		return Metrics{}
 	}
 	n := float64(p.Samples)
-	return Metrics{Samples: p.Samples, Loss: p.Loss / n, Top1: 100 * float64(p.Correct) / n}
+	m := Metrics{Samples: p.Samples, Loss: p.Loss / n, Top1: math.NaN(), Top5: math.NaN()}
+	if p.Correct >= 0 {
+		m.Top1 = 100 * float64(p.Correct) / n
+	}
+	return m
 }
 
 // Epoch trains on the batches of one epoch, from the first on. It calls the

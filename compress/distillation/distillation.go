@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/ir"
@@ -26,23 +27,33 @@ import (
 // Name is the algorithm's name in configurations.
 const Name = "knowledge_distillation"
 
+// Types of losses.
+const (
+	softmax     = "softmax"
+	mse         = "mse"
+	relativeMSE = "relative_mse"
+)
+
 // Options is the knowledge_distillation section of a configuration. With s and t
 // the scores of model and teacher, C classes, and means over samples:
 //
-//	softmax   Scale·T²·mean(-Σ softmax(t/T)·log softmax(s/T))   for outputs [N C]
-//	mse       Scale·mean((s-t)²)                               for all outputs of rank 2 and more
+//	softmax        Scale·T²·mean(-Σ softmax(t/T)·log softmax(s/T))   for outputs [N C]
+//	mse            Scale·mean((s-t)²)                               for all outputs of rank 2 and more
+//	relative_mse   Scale·mean(Σ(s-t)²/Σt²)                          the same
 //
-// If the model ends with a softmax, scores are what goes into it.
+// If the model ends with a softmax, scores are what goes into it; of relative_mse
+// they are outputs as they come. That type gives outputs of any size the same
+// weight, as detectors have them.
 type Options struct {
 	Algorithm string `json:"algorithm,omitempty"` // "knowledge_distillation" or empty
-	// Type is softmax or mse; one must be given.
+	// Type is softmax, mse or relative_mse; one must be given.
 	Type string `json:"type"`
 	// Scale is the loss's factor, default 1.
 	Scale *float64 `json:"scale,omitempty"`
 	// Temperature T of softmax, default 1.
 	Temperature *float64 `json:"temperature,omitempty"`
 	// Layers are operators, as in scopes, whose results are compared too, each by
-	// LayerScale·mean((s-t)²).
+	// mse, or relative_mse if that is the type, with LayerScale instead of Scale.
 	Layers     compress.Entries `json:"layers,omitempty"`
 	LayerScale *float64         `json:"layer_scale,omitempty"`
 }
@@ -55,13 +66,13 @@ func (o Options) Validate() error {
 		bad("algorithm: got %q, want %s", o.Algorithm, Name)
 	}
 	switch o.Type {
-	case "softmax":
-	case "mse":
+	case softmax:
+	case mse, relativeMSE:
 		if o.Temperature != nil {
-			bad("temperature: type mse has none; remove it, or choose softmax")
+			bad("temperature: type %s has none; remove it, or choose softmax", o.Type)
 		}
 	default:
-		bad("type: got %q, want softmax or mse", o.Type)
+		bad("type: got %q, want %s, %s or %s", o.Type, softmax, mse, relativeMSE)
 	}
 	for _, f := range []struct {
 		key string
@@ -105,7 +116,7 @@ func (a algorithm) Setup(g *ir.Graph) (compress.Setup, error) {
 	}
 	fits := false
 	for _, v := range g.Outputs {
-		fits = fits || s.fits(scores(v).Type)
+		fits = fits || s.fits(s.compared(v).Type)
 	}
 	if !fits && len(s.Layers) == 0 {
 		return nil, fmt.Errorf("type %s: no output has scores to compare: want float32[N classes]", s.Type)
@@ -132,7 +143,7 @@ func Restore(raw json.RawMessage) (compress.Setup, error) {
 	if err := compress.DecodeStrict(raw, s); err != nil {
 		return nil, fmt.Errorf("%s setup: %w", Name, err)
 	}
-	if s.Type != "softmax" && s.Type != "mse" || !(s.Temperature > 0) {
+	if !slices.Contains([]string{softmax, mse, relativeMSE}, s.Type) || !(s.Temperature > 0) {
 		return nil, fmt.Errorf("%s setup: got type %q and temperature %g", Name, s.Type, s.Temperature)
 	}
 	return s, nil
@@ -143,7 +154,7 @@ func (s *Setup) fits(t ir.Type) bool {
 	if t.DType != tensor.Float32 || t.Rank() < 2 {
 		return false
 	}
-	return s.Type == "mse" || t.Rank() == 2 || isColumn(t)
+	return s.Type != softmax || t.Rank() == 2 || isColumn(t)
 }
 
 // isColumn reports whether scores have the shape [N classes 1 …].
@@ -166,6 +177,14 @@ func scores(v *ir.Value) *ir.Value {
 	return v
 }
 
+// compared returns what of an output is compared.
+func (s *Setup) compared(v *ir.Value) *ir.Value {
+	if s.Type == relativeMSE {
+		return v
+	}
+	return scores(v)
+}
+
 // Apply implements [compress.Setup]: it keeps a copy of the model as teacher.
 func (s *Setup) Apply(g *ir.Graph, _ *rewrite.Trace) (compress.Controller, error) {
 	for _, name := range s.Layers {
@@ -175,7 +194,7 @@ func (s *Setup) Apply(g *ir.Graph, _ *rewrite.Trace) (compress.Controller, error
 	}
 	t := g.Clone()
 	for i, v := range t.Outputs {
-		t.Outputs[i] = scores(v)
+		t.Outputs[i] = s.compared(v)
 	}
 	for _, name := range s.Layers {
 		t.Outputs = append(t.Outputs, t.Value(name))
@@ -242,7 +261,7 @@ func (c *Controller) Loss(b *ir.Builder) (*ir.Value, error) {
 		factor := c.setup.Scale
 		kind := c.setup.Type
 		if i < outputs {
-			if s = scores(g.Outputs[i]); !c.setup.fits(t.Type) {
+			if s = c.setup.compared(g.Outputs[i]); !c.setup.fits(t.Type) {
 				continue
 			}
 		} else {
@@ -250,18 +269,22 @@ func (c *Controller) Loss(b *ir.Builder) (*ir.Value, error) {
 			if s = g.Value(name); s == nil {
 				return nil, fmt.Errorf("layers: the compressed model has no value %q any more", name)
 			}
-			factor, kind = c.setup.LayerScale, "mse"
+			if factor = c.setup.LayerScale; kind == softmax {
+				kind = mse
+			}
 			t = c.left(b, name, t)
 		}
 		if !s.Type.MustShape().Equal(t.Type.MustShape()) {
 			return nil, fmt.Errorf("%q is %v in the compressed model and %v in the teacher", s.Name, s.Type, t.Type)
 		}
-		if kind == "softmax" {
+		switch kind {
+		case softmax:
 			add(c.softmax(b, s, t))
-			continue
+		case mse:
+			add(scaled(b, b.Op(op.ReduceMean{}, "distillation/mean", squares(b, b.Op(op.Sub{}, "distillation/difference", s, t))), factor))
+		default:
+			add(scaled(b, relative(b, s, t), factor))
 		}
-		d := b.Op(op.Sub{}, "distillation/difference", s, t)
-		add(scaled(b, b.Op(op.ReduceMean{}, "distillation/mean", b.Op(op.Mul{}, "distillation/square", d, d)), factor))
 	}
 	if total == nil && b.Err() == nil {
 		return nil, nil
@@ -295,6 +318,23 @@ func scaled(b *ir.Builder, v *ir.Value, k float64) *ir.Value {
 	}
 	return b.Op(op.Mul{}, "distillation/scaled", v, b.ConstF32("distillation/scale", float32(k)))
 }
+
+func squares(b *ir.Builder, v *ir.Value) *ir.Value {
+	return b.Op(op.Mul{}, "distillation/square", v, v)
+}
+
+// relative returns the mean over samples of the square of their relative errors.
+func relative(b *ir.Builder, s, t *ir.Value) *ir.Value {
+	s, t = b.Op(op.Flatten{Axis: 1}, "distillation/outputs", s), b.Op(op.Flatten{Axis: 1}, "distillation/target", t)
+	mean := func(v *ir.Value) *ir.Value {
+		return b.Op(op.ReduceMean{}, "distillation/sample", squares(b, v), b.ConstInts("distillation/axis", 1))
+	}
+	size := b.Op(op.Add{}, "distillation/size", mean(t), b.ConstF32("distillation/least", leastSize))
+	return b.Op(op.ReduceMean{}, "distillation/mean", b.Op(op.Div{}, "distillation/relative", mean(b.Op(op.Sub{}, "distillation/difference", s, t)), size))
+}
+
+// leastSize keeps an output that is zero in a sample from having an infinite error.
+const leastSize = 1e-12
 
 func (c *Controller) softmax(b *ir.Builder, s, t *ir.Value) *ir.Value {
 	shape := s.Type.MustShape()

@@ -137,6 +137,19 @@ func TestLoss(t *testing.T) {
 	if got := with - plain; math.Abs(got-mse) > 1e-4*max(1, mse) {
 		t.Errorf("mse: got %g, want %g", got, mse)
 	}
+	relative := 0.0
+	for n := range 16 {
+		d, size := 0.0, 0.0
+		for i := range 10 {
+			x, y := float64(s[n*10+i]), float64(te[n*10+i])
+			d, size = d+(x-y)*(x-y), size+y*y
+		}
+		relative += d / size / 16
+	}
+	plain, with, _, _ = losses(t, distillation.Options{Type: "relative_mse", Scale: new(3.0)}, disturb)
+	if got := with - plain; math.Abs(got-3*relative) > 1e-4*max(1, relative) {
+		t.Errorf("relative_mse: got %g, want %g", got, 3*relative)
+	}
 	// Chosen layers count when they differ, and only then.
 	layers := distillation.Options{Type: "mse", Scale: new(0.0), Layers: []string{"{re}conv1"}}
 	if plain, with, _, _ := losses(t, layers, disturb); with-plain < 1e-4 {
@@ -187,7 +200,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	for _, o := range []distillation.Options{{}, {Type: "kl"}, {Type: "mse", Temperature: new(2.0)}, {Type: "softmax", Temperature: new(0.0)}, {Type: "softmax", Scale: new(-1.0)}} {
+	for _, o := range []distillation.Options{{}, {Type: "kl"}, {Type: "mse", Temperature: new(2.0)}, {Type: "relative_mse", Temperature: new(2.0)}, {Type: "softmax", Temperature: new(0.0)}, {Type: "softmax", Scale: new(-1.0)}} {
 		if o.Validate() == nil {
 			t.Errorf("%+v: got no error", o)
 		}

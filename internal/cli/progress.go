@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -52,7 +53,11 @@ func (p *progress) report(s train.Progress) {
 	if s.Phase == "train" {
 		what = fmt.Sprintf("epoch %d", s.Epoch+1)
 	}
-	stats := fmt.Sprintf("loss %.4f  top-1 %5.2f %%  %6.0f images/s  %s left", s.Loss, s.Top1, s.ImagesPerSecond, s.Remaining.Round(time.Second))
+	accuracy := fmt.Sprintf("top-1 %5.2f %%  ", s.Top1)
+	if math.IsNaN(s.Top1) {
+		accuracy = ""
+	}
+	stats := fmt.Sprintf("loss %.4f  %s%6.0f images/s  %s left", s.Loss, accuracy, s.ImagesPerSecond, s.Remaining.Round(time.Second))
 	if s.Status != "" {
 		stats = fmt.Sprintf("%s, %s left", s.Status, s.Remaining.Round(time.Second))
 	}
