@@ -27,6 +27,15 @@ func (g *Graph) SampleShapes() (shapes map[string][]int, ok bool) {
 	return shapes, ok
 }
 
+// FixedBatch returns the length of the first input's first axis, which is the batch
+// of a graph that takes no other; ok is false if it is open or there is none.
+func (g *Graph) FixedBatch() (n int, ok bool) {
+	if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 {
+		return 0, false
+	}
+	return g.Inputs[0].Type.Dims[0].Known()
+}
+
 // CostOf returns the arithmetic of a node; ok is false if the operator does not
 // say it, or lengths of the node's values are not known.
 func CostOf(n *Node) (cost Cost, ok bool) {

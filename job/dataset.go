@@ -134,7 +134,7 @@ func classifies(t ir.Type) bool {
 // be done, loaders get the model's batch. More classes than the model has outputs
 // are an error. Loaders may be nil.
 func fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ...*data.Loader) error {
-	if n := fixedBatch(m.Graph); n > 0 && slices.ContainsFunc(loaders, func(l *data.Loader) bool { return l != nil && l.BatchSize() != n }) {
+	if n, fixed := m.Graph.FixedBatch(); fixed && n > 0 && slices.ContainsFunc(loaders, func(l *data.Loader) bool { return l != nil && l.BatchSize() != n }) {
 		if err := nncf.FreeBatch(ctx, m, engine.Options{Threads: threads, Logger: o.Logger}); err != nil {
 			o.note("the model keeps its batch of %d: %v", n, err)
 		} else {
@@ -182,17 +182,6 @@ func selectArrays(l *data.Loader, g *ir.Graph) error {
 	return nil
 }
 
-// fixedBatch returns the batch of a model, 0 if it is free.
-func fixedBatch(g *ir.Graph) int {
-	if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 {
-		return 0
-	}
-	if n, fixed := g.Inputs[0].Type.Dims[0].Known(); fixed {
-		return n
-	}
-	return 0
-}
-
 // serve is [fit] for a graph that stays as it is: with a fixed batch axis loaders
 // get its batch, and leave out samples that do not fill one.
 func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error {
@@ -204,7 +193,7 @@ func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) erro
 		return fmt.Errorf("input %q is %v, want a batch axis", g.Inputs[0].Name, in)
 	}
 	scores := train.Logits(g)
-	batch, fixed := in.Dims[0].Known()
+	batch, fixed := g.FixedBatch()
 	for _, l := range loaders {
 		if l == nil {
 			continue

@@ -203,7 +203,7 @@ func inParts(batches compress.Batches, models ...*ir.Graph) compress.Batches {
 		if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 {
 			return batches
 		}
-		if k := fixedBatch(g); k > 0 {
+		if k, ok := g.FixedBatch(); ok && k > 0 {
 			n, fixed = k, true
 		}
 	}

@@ -208,7 +208,7 @@ func (r *run) begin(ctx context.Context) error {
 	if err := fit(ctx, m, &r.opt, r.c.Threads, r.train, r.eval, r.calibration); err != nil {
 		return err
 	}
-	if n := fixedBatch(m.Graph); n > 0 && n != batch && r.epochs() > 0 { // which the settings of training are for
+	if n, fixed := m.Graph.FixedBatch(); fixed && n > 0 && n != batch && r.epochs() > 0 { // which the settings of training are for
 		return fmt.Errorf(`input %q of the model has a fixed batch of %d, training wants batches of %d: set "batch_size" to %d, or export the model with a free batch axis`, m.Graph.Inputs[0].Name, n, batch, n)
 	}
 	if r.c.BatchNorm.Insert {

@@ -64,7 +64,7 @@ func gather(ctx context.Context, r Runner, g *ir.Graph, data Data, opt Options) 
 			size = 8
 		}
 	}
-	if fixed, ok := g.Inputs[0].Type.Dims[0].Known(); ok {
+	if fixed, ok := g.FixedBatch(); ok {
 		if size = fixed; n < size {
 			return nil, fmt.Errorf("got %d data points, the model has a fixed batch of %d", n, size)
 		}

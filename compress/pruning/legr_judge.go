@@ -110,7 +110,7 @@ func gather(ctx context.Context, g *ir.Graph, cal compress.Calibration, samples 
 	if len(one) != 1 || one[0].DType() != tensor.Float32 || len(g.Inputs) != 1 {
 		return parts, nil
 	}
-	if _, fixed := g.Inputs[0].Type.Dims[0].Known(); fixed {
+	if _, fixed := g.FixedBatch(); fixed {
 		return parts, nil
 	}
 	most := judgedBatch

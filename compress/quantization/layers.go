@@ -73,10 +73,8 @@ func (c *Controller) macs(shapes map[string][]int) (map[string]int64, error) {
 		return nil, err
 	}
 	samples := int64(1)
-	if len(g.Inputs) > 0 && g.Inputs[0].Type.Rank() > 0 {
-		if n, ok := g.Inputs[0].Type.Dims[0].Known(); ok && n > 0 {
-			samples = int64(n)
-		}
+	if n, ok := g.FixedBatch(); ok && n > 0 {
+		samples = int64(n)
 	}
 	m := map[string]int64{}
 	for _, n := range g.Nodes() {

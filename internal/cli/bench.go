@@ -322,7 +322,7 @@ func inputBatch(s *session, m *nncf.Model, batch *int) ([]*tensor.Tensor, error)
 			return nil, fmt.Errorf("input %q: got %v, want a batch axis", v.Name, v.Type)
 		}
 	}
-	if n, fixed := m.Graph.Inputs[0].Type.Dims[0].Known(); fixed && batch != nil && *batch != n {
+	if n, fixed := m.Graph.FixedBatch(); fixed && batch != nil && *batch != n {
 		if err := nncf.FreeBatch(s.ctx, m, engine.Options{Threads: s.Threads, Logger: s.log}); err != nil {
 			return nil, fmt.Errorf("input %q has a fixed batch of %d: %w", m.Graph.Inputs[0].Name, n, err)
 		}
