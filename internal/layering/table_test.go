@@ -51,10 +51,10 @@ var ranks = []row{
 	{"internal/runtimes/*", 4},
 
 	{"compress/*", 5},
-	{"compress/schedule", 4},    // beneath every algorithm
-	{"compress/ptq", 6},         // on quantization
-	{"compress/precision", 4},   // numbers, of which quantization chooses bits
-	{"compress/hessian", 4},     // beneath quantization; runs graphs through an interface of its own
+	{"compress/schedule", 4},  // beneath every algorithm
+	{"compress/ptq", 6},       // on quantization
+	{"compress/precision", 4}, // numbers, of which quantization chooses bits
+	{"compress/hessian", 4},   // beneath quantization; runs graphs through an interface of its own
 	{"engine/plan", 5},
 
 	{"engine/native", 6},
