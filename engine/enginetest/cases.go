@@ -113,6 +113,8 @@ func imageCases(n int) []testCase {
 		return op.Pool{Kernel: []int{3, 3}, Window: op.Window{Strides: []int{2, 2}, Pads: []int{1, 1, 1, 1}}, CeilMode: ceil}
 	}
 	half := x(n, 6, 4, 4) // of pool
+	vol, box := x(n, 6, 5, 7, 4), op.Pool{Kernel: []int{3, 2, 3}, Window: op.Window{Strides: []int{2, 1, 2}, Pads: []int{1, 0, 1, 1, 1, 0}}}
+	ofBox := x(n, 6, 3, 7, 2)
 	return []testCase{
 		node(op.Conv{}, img, x(4, 6, 3, 3), x(4)),
 		node(op.Conv{Window: pads}, img, x(4, 6, 3, 3)),
@@ -137,6 +139,8 @@ func imageCases(n int) []testCase {
 		node(op.AveragePool{Pool: pool(true), CountIncludePad: true}, img),
 		node(op.AveragePoolGrad{Pool: pool(true), Spatial: []int{7, 8}}, x(n, 6, 4, 5)), node(op.AveragePoolGrad{Pool: pool(true), CountIncludePad: true, Spatial: []int{7, 8}}, x(n, 6, 4, 5)),
 		node(op.AveragePoolGrad{Pool: pool(false), Spatial: []int{7, 8}}, half),
+		node(op.MaxPool{Pool: box}, vol), node(op.MaxPoolGrad{Pool: box}, vol, ofBox), node(op.AveragePool{Pool: box}, vol), node(op.AveragePool{Pool: box, CountIncludePad: true}, vol),
+		node(op.AveragePoolGrad{Pool: box, Spatial: []int{5, 7, 4}}, ofBox), node(op.AveragePoolGrad{Pool: box, CountIncludePad: true, Spatial: []int{5, 7, 4}}, ofBox),
 		node(op.LpPool{Pool: pool(false), P: 2}, img),
 		node(op.GlobalAveragePool{}, img), node(op.GlobalMaxPool{}, img), node(op.GlobalLpPool{P: 2}, img),
 		node(op.LRN{Alpha: 0.1, Beta: 0.75, Bias: 1, Size: 3}, img), node(op.LRNGrad{Alpha: 0.1, Beta: 0.75, Bias: 1, Size: 3}, img, img),

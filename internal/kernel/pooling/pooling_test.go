@@ -317,3 +317,105 @@ func FuzzWindow(f *testing.F) {
 		}
 	})
 }
+
+// boxes are windows of volumes: those of images, and some along depth.
+func boxes() (list []Volume) {
+	depths := []Window{{H: 4, KH: 2, SH: 2}, {H: 5, KH: 3, SH: 2, PT: 1, PB: 1}, {H: 6, KH: 2, SH: 1, DH: 3}, {H: 3, KH: 3, PT: 1, CountPad: true}}
+	for i, w := range windows() {
+		d := depths[i%len(depths)]
+		d.CountPad = w.CountPad
+		d.OH = Out(d.H, d.KH, max(1, d.SH), d.DH, d.PT, d.PB, false)
+		list = append(list, NewVolume(w, d))
+	}
+	return list
+}
+
+// TestVolume compares with the definition: each output of a box reads its planes.
+func TestVolume(t *testing.T) {
+	eachVariant(t, func(t *testing.T, _ *variant) {
+		for _, v := range boxes() {
+			t.Run(fmt.Sprintf("%+v", v), func(t *testing.T) {
+				if err := v.Validate(); err != nil {
+					t.Fatal(err)
+				}
+				w, d, rng := v.Planes, v.Depth.withDefaults(), rand.New(rand.NewPCG(8, 3))
+				in, out := w.H*w.W, w.OH*w.OW
+				x, g := make([]float32, d.H*in*w.C), make([]float32, d.OH*out*w.C)
+				for i := range x {
+					x[i] = float32(rng.IntN(9)) // many ties
+				}
+				for i := range g {
+					g[i] = float32(rng.IntN(100)) // sums are exact
+				}
+				most, mean := slices.Repeat([]float32{-1}, len(g)), make([]float32, len(g))
+				toMost, toMean := make([]float32, len(x)), make([]float32, len(x))
+				for od := range d.OH {
+					for c := range w.C {
+						first, count := make([]int, out), make([]int, out)
+						pass := func(f func(o, i int)) {
+							for kd := range d.KH {
+								id := od*d.SH - d.PT + kd*d.DH
+								w.each(func(o, i, _ int) {
+									switch {
+									case i == -2 || id >= d.H+d.PB: // beyond the padding
+									case i == -1 || id < 0 || id >= d.H:
+										f((od*out+o)*w.C+c, -1)
+									default:
+										f((od*out+o)*w.C+c, (id*in+i)*w.C+c)
+									}
+								})
+							}
+						}
+						pass(func(o, i int) {
+							k := o/w.C - od*out
+							if i >= 0 || w.CountPad {
+								count[k]++
+							}
+							if i >= 0 {
+								mean[o] += x[i]
+								if x[i] > most[o] {
+									most[o], first[k] = x[i], i
+								}
+							}
+						})
+						for k := range out {
+							o := (od*out+k)*w.C + c
+							mean[o] /= float32(count[k])
+							toMost[first[k]] += g[o]
+						}
+						pass(func(o, i int) {
+							if i >= 0 {
+								toMean[i] += g[o] / float32(count[o/w.C-od*out])
+							}
+						})
+					}
+				}
+				near := func(what string, got, want []float32) {
+					t.Helper()
+					for i := range want {
+						if math.Abs(float64(got[i]-want[i])) > 1e-5*max(1, math.Abs(float64(want[i]))) {
+							t.Fatalf("%s: got %g at %d, want %g", what, got[i], i, want[i])
+						}
+					}
+				}
+				y, dx, at, scratch := make([]float32, len(g)), make([]float32, len(x)), make([]uint8, v.Winners()), make([]float32, 2*v.Scratch())
+				v.Max(y, at, x, scratch)
+				if !slices.Equal(y, most) {
+					t.Errorf("maximum: got %v, want %v", y, most)
+				}
+				v.MaxGrad(dx, g, at, scratch)
+				if !slices.Equal(dx, toMost) {
+					t.Errorf("gradient of the maximum: got %v, want %v", dx, toMost)
+				}
+				v.MaxGradRecompute(dx, g, x, scratch)
+				if !slices.Equal(dx, toMost) {
+					t.Errorf("gradient of the maximum, winners looked for again: got %v, want %v", dx, toMost)
+				}
+				v.Average(y, x, scratch)
+				near("average", y, mean)
+				v.AverageGrad(dx, g, scratch)
+				near("gradient of the average", dx, toMean)
+			})
+		}
+	})
+}
