@@ -10,10 +10,12 @@ import (
 var starters embed.FS
 
 // StarterKinds lists the kinds of [Starter].
-func StarterKinds() []string { return []string{"int8", "float"} }
+func StarterKinds() []string { return []string{"int8", "unlabelled", "float"} }
 
-// Starter returns a configuration with comments to begin with: "int8" compresses
-// a trained model, "float" trains a network from random weights.
+// Starter returns a configuration with comments to begin with: "int8" and
+// "unlabelled" compress
+// a trained model, with and without labels, "float" trains a network from random
+// weights.
 func Starter(kind string) ([]byte, error) {
 	b, err := starters.ReadFile("starter/" + kind + ".json")
 	if err != nil {

@@ -17,7 +17,7 @@ type configCmd struct {
 
 type configInitCmd struct {
 	File  string `arg:"" optional:"" help:"File to write; default standard output."`
-	Kind  string `help:"What to start with: int8 compresses a trained model, float trains a built-in network." enum:"int8,float" default:"int8"`
+	Kind  string `help:"What to start with: int8 compresses a trained model, unlabelled does so without labels, float trains a built-in network." enum:"int8,unlabelled,float" default:"int8"`
 	Force bool   `short:"f" help:"Replace the file if it is there."`
 }
 
