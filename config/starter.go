@@ -13,9 +13,8 @@ var starters embed.FS
 func StarterKinds() []string { return []string{"int8", "unlabelled", "float"} }
 
 // Starter returns a configuration with comments to begin with: "int8" and
-// "unlabelled" compress
-// a trained model, with and without labels, "float" trains a network from random
-// weights.
+// "unlabelled" compress a trained model, with and without labels, "float" trains a
+// network from random weights.
 func Starter(kind string) ([]byte, error) {
 	b, err := starters.ReadFile("starter/" + kind + ".json")
 	if err != nil {
