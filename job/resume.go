@@ -114,6 +114,15 @@ func (r *run) sameRun() error {
 			errs = append(errs, fmt.Errorf("%q was %s, now it is %s", k, shown(was[k]), shown(is[k])))
 		}
 	}
+	var loss config.Loss
+	if was["loss"] != nil {
+		if err := json.Unmarshal(was["loss"], &loss); err != nil {
+			return fmt.Errorf("configuration: %w", err)
+		}
+	}
+	if (loss.Type == train.NoLoss) != unlabelled(r.c) {
+		errs = append(errs, fmt.Errorf(`"loss" was %s, now it is %s: models are measured without labels in one of them, so that the best cannot be told`, shown(was["loss"]), shown(is["loss"])))
+	}
 	sum, err := modelSum(r.c)
 	if err != nil {
 		return err

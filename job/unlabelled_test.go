@@ -132,3 +132,16 @@ func TestTrain_WithoutLabelsMistakes(t *testing.T) {
 		})
 	}
 }
+
+// A run does not change from labels to none, or back: its best model is known by
+// one measure.
+func TestTrain_LabelsTakenAway(t *testing.T) {
+	labelled := edit(t, small, `"compression": {`, `"compression": [{"algorithm": "knowledge_distillation", "type": "mse"}, {`, `"num_bn_adaptation_samples": 64}}}`, `"num_bn_adaptation_samples": 64}}}]`)
+	none := edit(t, labelled, `"seed": 5,`, `"seed": 5, "loss": {"type": "none"},`)
+	for _, texts := range [][2]string{{labelled, none}, {none, labelled}} {
+		dir := t.TempDir()
+		mustStop(t, parse(t, dir, texts[0]), 1, job.Options{})
+		_, err := job.Train(t.Context(), parse(t, dir, texts[1]), job.Options{Resume: true})
+		wantError(t, err, `"loss" was`, "log_dir")
+	}
+}
