@@ -67,12 +67,9 @@ func (r *run) evaluate(ctx context.Context, g *ir.Graph) (train.Metrics, error) 
 		return nncf.Evaluate(ctx, g, r.eval, train.Options{Threads: r.c.Threads, Logger: r.opt.Logger, Progress: r.opt.Progress})
 	}
 	if r.reference == nil {
-		float, err := nncf.Read(r.state.floatBytes) // the state may share weights with what is trained
-		if err != nil {
-			return train.Metrics{}, err
-		}
 		cal, n := nncf.Calibration(ctx, r.eval), r.eval.Dataset.Len()
-		if r.reference, err = nncf.NewReference(ctx, float.Graph, func() compress.Batches { return cal.Batches(n) }, r.c.Threads); err != nil {
+		var err error
+		if r.reference, err = nncf.NewReference(ctx, r.state.float.Graph, func() compress.Batches { return cal.Batches(n) }, r.c.Threads); err != nil {
 			return train.Metrics{}, err
 		}
 	}
