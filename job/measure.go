@@ -40,6 +40,9 @@ func (r *run) checkUnlabelled() error {
 	return errors.Join(errs...)
 }
 
+// hasLabels reports whether the samples of a loader have labels.
+func hasLabels(l *data.Loader) bool { return l.Dataset.Len() == 0 || l.Dataset.Label(0) >= 0 }
+
 // checkLabelled reports a data set without labels in a run that needs them.
 func (r *run) checkLabelled() error {
 	var errs []error
@@ -47,7 +50,7 @@ func (r *run) checkLabelled() error {
 		what string
 		*data.Loader
 	}{{"training", r.train}, {"evaluation", r.eval}} {
-		if l.Dataset.Len() > 0 && l.Dataset.Label(0) < 0 {
+		if !hasLabels(l.Loader) {
 			errs = append(errs, fmt.Errorf(`the %s data has no labels, which loss and accuracy need: choose data that has, or a float teacher, "loss": {"type": "none"} with %s`, l.what, distillation.Name))
 		}
 	}
@@ -67,17 +70,27 @@ func (r *run) evaluate(ctx context.Context, g *ir.Graph) (train.Metrics, error) 
 		return nncf.Evaluate(ctx, g, r.eval, train.Options{Threads: r.c.Threads, Logger: r.opt.Logger, Progress: r.opt.Progress})
 	}
 	if r.reference == nil {
-		cal, n := nncf.Calibration(ctx, r.eval), r.eval.Dataset.Len()
 		var err error
-		if r.reference, err = nncf.NewReference(ctx, r.state.float.Graph, func() compress.Batches { return cal.Batches(n) }, r.c.Threads); err != nil {
+		if r.reference, err = newReference(ctx, r.state.float.Graph, r.eval, r.c.Threads); err != nil {
 			return train.Metrics{}, err
 		}
 	}
-	list, err := r.reference.Errors(ctx, g)
+	return likeness(ctx, r.reference, g)
+}
+
+// newReference runs the float model over the samples of a loader.
+func newReference(ctx context.Context, float *ir.Graph, l *data.Loader, threads int) (*sensitivity.Reference, error) {
+	cal, n := nncf.Calibration(ctx, l), l.Dataset.Len()
+	return nncf.NewReference(ctx, float, func() compress.Batches { return cal.Batches(n) }, threads)
+}
+
+// likeness measures how far the outputs of g are from the float model's.
+func likeness(ctx context.Context, ref *sensitivity.Reference, g *ir.Graph) (train.Metrics, error) {
+	list, err := ref.Errors(ctx, g)
 	if err != nil {
 		return train.Metrics{}, err
 	}
-	return train.Metrics{Samples: r.reference.Samples, Loss: math.NaN(), Top1: math.NaN(), Top5: math.NaN(), Outputs: list}, nil
+	return train.Metrics{Samples: ref.Samples, Loss: math.NaN(), Top1: math.NaN(), Top5: math.NaN(), Outputs: list}, nil
 }
 
 // evaluateTrained measures the model that the trainer has.

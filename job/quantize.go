@@ -13,6 +13,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/compress/ptq"
 	"github.com/go-nncf/nncf/data"
+	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/train"
 )
 
@@ -24,7 +25,9 @@ type QuantizeOptions struct {
 	Samples    int          // of Data for calibration
 	Recovery   ptq.Options  // what else keeps accuracy; its subset is Samples
 	Data       *data.Loader // calibration, in its order
-	Eval       *data.Loader // nil: accuracy is not measured
+	// Eval is what accuracy is measured on; without labels, how far outputs are from
+	// the float model's. nil: nothing is measured.
+	Eval *data.Loader
 	// Control, if given, returns layers to more bits or to float until the
 	// accuracy or the error of the outputs is within its budget. It needs Eval, or
 	// Held: samples that are not among those of calibration, labels play no part.
@@ -58,6 +61,8 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		switch {
 		case o.Control.MaxError == 0 && o.Eval == nil:
 			return nil, errors.New("accuracy control needs data to measure the accuracy on")
+		case o.Control.MaxError == 0 && !hasLabels(o.Eval):
+			return nil, errors.New("accuracy control needs labels, and the data has none: a budget of output errors (max_error) needs none")
 		case o.Control.MaxError > 0 && o.Held == nil:
 			return nil, errNoHeld
 		case o.Control.Return == ptq.ReturnTo16 && o.Export.Format == nncf.FakeQuantize:
@@ -87,14 +92,9 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		}
 		return r, err
 	}
-	topt := train.Options{Threads: o.Threads, Logger: o.Logger, Progress: o.Progress}
-	if o.Eval != nil {
-		o.note("evaluating the float model")
-		f, err := nncf.Evaluate(ctx, m.Graph, o.Eval, topt)
-		if err != nil {
-			return nil, err
-		}
-		r.Float = &f
+	measure, err := o.measure(ctx, m, r)
+	if err != nil {
+		return nil, err
 	}
 	begin := time.Now()
 	o.note("collecting ranges on %d samples", o.Samples)
@@ -103,15 +103,46 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 		return nil, err
 	}
 	r.QuantizeSeconds = time.Since(begin).Seconds()
-	if o.Eval != nil {
+	if measure != nil {
 		o.note("evaluating the quantized model")
-		c, err := nncf.Evaluate(ctx, s.compressed.Graph, o.Eval, topt)
+		c, err := measure(s.compressed.Graph)
 		if err != nil {
 			return nil, err
 		}
 		r.Compressed, r.Metrics, r.Samples = &c, c, c.Samples
 	}
 	return o.finish(ctx, s, r, start)
+}
+
+// measure measures the float model and returns what measures others; nil if nothing
+// is to be measured.
+func (o QuantizeOptions) measure(ctx context.Context, m *nncf.Model, r *Result) (func(*ir.Graph) (train.Metrics, error), error) {
+	if o.Eval == nil {
+		return nil, nil
+	}
+	scores, why := train.Logits(m.Graph), ""
+	switch {
+	case !hasLabels(o.Eval):
+		why = "the data has no labels"
+	case !classifies(scores.Type):
+		why = fmt.Sprintf("output %q is %v, no scores of classes", scores.Name, scores.Type)
+	}
+	if why != "" {
+		o.Eval.Dataset = data.First(o.Eval.Dataset, unlabelledSamples)
+		if _, fixed := m.Graph.FixedBatch(); !fixed {
+			o.Eval.Batch = min(o.Eval.BatchSize(), unlabelledBatch)
+		}
+		o.note("%s: measuring the outputs of %d samples against the float model's", why, o.Eval.Dataset.Len())
+		ref, err := newReference(ctx, m.Graph, o.Eval, o.Threads)
+		return func(g *ir.Graph) (train.Metrics, error) { return likeness(ctx, ref, g) }, err
+	}
+	evaluate := func(g *ir.Graph) (train.Metrics, error) {
+		return nncf.Evaluate(ctx, g, o.Eval, train.Options{Threads: o.Threads, Logger: o.Logger, Progress: o.Progress})
+	}
+	o.note("evaluating the float model")
+	f, err := evaluate(m.Graph)
+	r.Float = &f
+	return evaluate, err
 }
 
 // finish writes the result and completes the report.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/quantization"
 	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/ir"
@@ -144,4 +146,34 @@ func TestTrain_LabelsTakenAway(t *testing.T) {
 		_, err := job.Train(t.Context(), parse(t, dir, texts[1]), job.Options{Resume: true})
 		wantError(t, err, `"loss" was`, "log_dir")
 	}
+}
+
+// TestQuantize_WithoutLabels measures outputs where there is no accuracy.
+func TestQuantize_WithoutLabels(t *testing.T) {
+	dir := t.TempDir()
+	twoHeads(t, dir)
+	loader := func() *data.Loader {
+		ds, err := data.Open("npz:"+filepath.Join(dir, "images.npz"), data.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &data.Loader{Dataset: ds, Normalize: data.Normalize{Raw: true}}
+	}
+	o := job.QuantizeOptions{Model: filepath.Join(dir, "heads.onnx"), Output: filepath.Join(dir, "int8.onnx"), Samples: 64,
+		Algorithms: []compress.Algorithm{quantization.New(quantization.Options{})}, Data: loader(), Eval: loader()}
+	r, err := job.Quantize(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Float != nil || r.Samples != 96 || len(r.Compressed.Outputs) != 2 {
+		t.Fatalf("got float %v, %d samples and %v, want two outputs measured on 96", r.Float, r.Samples, r.Compressed)
+	}
+	for _, e := range r.Compressed.Outputs {
+		if !(e.Median > 1e-4 && e.Median < 0.1) {
+			t.Errorf("output %s is off by %g, want about a hundredth", e.Output, e.Median)
+		}
+	}
+	o.Control, o.Eval = &job.AccuracyControl{MaxDrop: 1}, loader()
+	_, err = job.Quantize(t.Context(), o)
+	wantError(t, err, "needs labels", "max_error")
 }

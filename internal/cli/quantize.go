@@ -38,11 +38,12 @@ type quantizeCmd struct {
 
 func (quantizeCmd) Help() string {
 	return `Collects the ranges of activations on calibration samples and writes an INT8
-model. Accuracies of both models are measured on the test part unless --no-eval.
+model. Accuracies of both models are measured on the test part unless --no-eval; of
+data without labels, how far the outputs are from the float model's.
 
 Examples:
   nncf quantize resnet20.onnx --dataset cifar10:data -o int8.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
-  nncf quantize model.onnx --dataset imagefolder:images -o int8.onnx --resize 256 --crop 224 --no-eval
+  nncf quantize model.onnx --dataset imagefolder:images -o int8.onnx --resize 256 --crop 224
   nncf quantize model.onnx --config int4.json -o int4.onnx --max-drop 0.5
   nncf quantize detector.onnx --dataset npz:images.npz --raw --bgr -o int8.onnx --max-error 0.02`
 }
