@@ -325,7 +325,7 @@ func boxes() (list []Volume) {
 		d := depths[i%len(depths)]
 		d.CountPad = w.CountPad
 		d.OH = Out(d.H, d.KH, max(1, d.SH), d.DH, d.PT, d.PB, false)
-		list = append(list, NewVolume(w, d))
+		list = append(list, NewVolume(w, d), Flat(w))
 	}
 	return list
 }

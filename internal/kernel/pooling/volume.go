@@ -13,6 +13,9 @@ type Volume struct {
 	Planes, Depth Window
 }
 
+// Flat returns the pooling of images, as volumes of one plane.
+func Flat(w Window) Volume { return NewVolume(w, Window{H: 1, OH: 1, KH: 1}) }
+
 // NewVolume returns the pooling of the D images of planes, and along depth, of
 // which only H, OH, KH, SH, DH, PT, PB and CountPad are given.
 func NewVolume(planes, depth Window) Volume {
@@ -24,9 +27,20 @@ func NewVolume(planes, depth Window) Volume {
 // Validate reports every setting that the functions of this package refuse.
 func (v Volume) Validate() error { return errors.Join(v.Planes.Validate(), v.Depth.Validate()) }
 
+// flat reports whether there is nothing to pool along depth.
+func (v Volume) flat() bool {
+	d := &v.Depth
+	return d.H == 1 && d.OH == 1 && d.KH == 1 && d.PT+d.PB == 0
+}
+
 // Scratch is the number of elements that Max, MaxGrad, Average and AverageGrad
 // need beside their arguments; MaxGradRecompute needs twice as many.
-func (v Volume) Scratch() int { return v.Depth.H * v.Depth.C }
+func (v Volume) Scratch() int {
+	if v.flat() {
+		return 0
+	}
+	return v.Depth.H * v.Depth.C
+}
 
 // Winners is the number of bytes that say where the maxima were.
 func (v Volume) Winners() int { return v.Scratch() + v.Depth.OH*v.Depth.C }
@@ -38,6 +52,10 @@ func (v Volume) in() int { return v.Planes.H * v.Planes.W * v.Planes.C }
 
 // Max is [Max] of a volume; idx, of [Volume.Winners] bytes, may be nil.
 func (v Volume) Max(y []float32, idx []uint8, x, scratch []float32) {
+	if v.flat() {
+		Max(y, idx, x, v.Planes, 0, v.Planes.OH)
+		return
+	}
 	var ofDepth []uint8
 	if idx != nil {
 		ofDepth = idx[v.Scratch():]
@@ -54,6 +72,10 @@ func (v Volume) Max(y []float32, idx []uint8, x, scratch []float32) {
 
 // MaxGrad is [MaxGrad] of a volume.
 func (v Volume) MaxGrad(dx, g []float32, idx []uint8, scratch []float32) {
+	if v.flat() {
+		MaxGrad(dx, g, idx, v.Planes, 0, v.Planes.H)
+		return
+	}
 	MaxGrad(scratch, g, idx[v.Scratch():], v.Depth, 0, v.Depth.H)
 	for d := range v.Depth.H {
 		MaxGrad(plane(dx, d, v.in()), plane(scratch, d, v.Depth.C), plane(idx, d, v.Depth.C), v.Planes, 0, v.Planes.H)
@@ -62,6 +84,10 @@ func (v Volume) MaxGrad(dx, g []float32, idx []uint8, scratch []float32) {
 
 // MaxGradRecompute is [MaxGradRecompute] of a volume.
 func (v Volume) MaxGradRecompute(dx, g, x, scratch []float32) {
+	if v.flat() {
+		MaxGradRecompute(dx, g, x, v.Planes)
+		return
+	}
 	most, back := scratch[:v.Scratch()], scratch[v.Scratch():]
 	for d := range v.Depth.H {
 		Max(plane(most, d, v.Depth.C), nil, plane(x, d, v.in()), v.Planes, 0, v.Planes.OH)
@@ -74,6 +100,10 @@ func (v Volume) MaxGradRecompute(dx, g, x, scratch []float32) {
 
 // Average is [Average] of a volume.
 func (v Volume) Average(y, x, scratch []float32) {
+	if v.flat() {
+		Average(y, x, v.Planes, 0, v.Planes.OH)
+		return
+	}
 	for d := range v.Depth.H {
 		Average(plane(scratch, d, v.Depth.C), plane(x, d, v.in()), v.Planes, 0, v.Planes.OH)
 	}
@@ -82,6 +112,10 @@ func (v Volume) Average(y, x, scratch []float32) {
 
 // AverageGrad is [AverageGrad] of a volume.
 func (v Volume) AverageGrad(dx, g, scratch []float32) {
+	if v.flat() {
+		AverageGrad(dx, g, v.Planes, 0, v.Planes.H)
+		return
+	}
 	AverageGrad(scratch, g, v.Depth, 0, v.Depth.H)
 	for d := range v.Depth.H {
 		AverageGrad(plane(dx, d, v.in()), plane(scratch, d, v.Depth.C), v.Planes, 0, v.Planes.H)
