@@ -268,17 +268,13 @@ func (c *benchCmd) compress(ctx context.Context, m *nncf.Model, x []*tensor.Tens
 }
 
 // prepareTraining times what a step of the trainer does, the update included.
-// Random images teach nothing: the learning rate is small, so that weights stay
-// finite.
 func (c *benchCmd) prepareTraining(s *session, g *ir.Graph, hook train.Hook, x []*tensor.Tensor) (*benched, error) {
 	limit, err := c.bytes()
 	if err != nil {
 		return nil, err
 	}
 	watch := &stopwatch{Backend: nncf.Backend()}
-	t, err := train.New(g, watch, train.Options{
-		Optimizer: train.OptimizerOptions{Momentum: 0.9},
-		Schedule:  train.ScheduleOptions{LR: 1e-4}, Threads: s.Threads, MaxMemory: limit, Logger: s.log}, hook)
+	t, err := train.New(g, watch, s.stepOptions(g, limit), hook)
 	if err != nil {
 		return nil, err
 	}

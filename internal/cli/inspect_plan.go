@@ -82,7 +82,7 @@ func (c *inspectCmd) plan(s *session) error {
 	}
 	p := plan{Model: c.Model, Batch: inputs[0].Shape()[0], Train: f.PlanTrain}
 	if f.PlanTrain {
-		t, err := nncf.NewTrainer(m.Graph, train.Options{Schedule: train.ScheduleOptions{LR: 0.01}, Threads: s.Threads, MaxMemory: limit, Logger: s.log}, hook)
+		t, err := nncf.NewTrainer(m.Graph, s.stepOptions(m.Graph, limit), hook)
 		if err != nil {
 			return err
 		}
