@@ -13,7 +13,9 @@ import (
 func TestStepOptions(t *testing.T) {
 	g := ir.New("heads")
 	b := ir.NewBuilder(g, "")
-	weight := func(name string, shape ...int) *ir.Value { return g.AddStored(ir.Parameter, name, tensor.New(tensor.Float32, shape...)) }
+	weight := func(name string, shape ...int) *ir.Value {
+		return g.AddStored(ir.Parameter, name, tensor.New(tensor.Float32, shape...))
+	}
 	x := g.AddInput("x", ir.Type{DType: tensor.Float32, Dims: []ir.Dim{ir.Symbol("N"), ir.Len(4)}})
 	y := b.Op(op.Relu{}, "relu", b.Op(op.MatMul{}, "trunk", x, weight("trunk/w", 4, 8)))
 	scores := b.Op(op.MatMul{}, "scores", y, weight("scores/w", 8, 3))
