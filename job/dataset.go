@@ -128,12 +128,12 @@ func classifies(t ir.Type) bool {
 	return true
 }
 
-// fit makes loaders serve m: one that reads sequences gets images of one channel
+// Fit makes loaders serve m: one that reads sequences gets images of one channel
 // as such, one with the channels behind, as TensorFlow has them, gets images so. A
 // model whose fixed batch is not that of a loader gets a free one; where that cannot
 // be done, loaders get the model's batch. More classes than the model has outputs
 // are an error. Loaders may be nil.
-func fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ...*data.Loader) error {
+func Fit(ctx context.Context, m *nncf.Model, o *Options, threads int, loaders ...*data.Loader) error {
 	if n, fixed := m.Graph.FixedBatch(); fixed && n > 0 && slices.ContainsFunc(loaders, func(l *data.Loader) bool { return l != nil && l.BatchSize() != n }) {
 		if err := nncf.FreeBatch(ctx, m, engine.Options{Threads: threads, Logger: o.Logger}); err != nil {
 			o.note("the model keeps its batch of %d: %v", n, err)
@@ -182,7 +182,7 @@ func selectArrays(l *data.Loader, g *ir.Graph) error {
 	return nil
 }
 
-// serve is [fit] for a graph that stays as it is: with a fixed batch axis loaders
+// serve is [Fit] for a graph that stays as it is: with a fixed batch axis loaders
 // get its batch, and leave out samples that do not fill one.
 func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) error {
 	if len(g.Inputs) == 0 {

@@ -42,7 +42,7 @@ func Diff(ctx context.Context, first, second string, l *data.Loader, samples, th
 	}
 	l.Batch = min(l.BatchSize(), diffBatch)
 	for _, m := range []*nncf.Model{a, b} {
-		if err := fit(ctx, m, &o, threads, l); err != nil {
+		if err := Fit(ctx, m, &o, threads, l); err != nil {
 			return nil, err
 		}
 	}

@@ -76,7 +76,7 @@ func Quantize(ctx context.Context, o QuantizeOptions) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fit(ctx, m, &o.Options, o.Threads, o.Data, o.Eval, o.Held); err != nil {
+	if err := Fit(ctx, m, &o.Options, o.Threads, o.Data, o.Eval, o.Held); err != nil {
 		return nil, err
 	}
 	o.Data.Batch = min(o.Data.BatchSize(), calibrationBatch)
@@ -216,7 +216,7 @@ func Evaluate(ctx context.Context, model string, l *data.Loader, threads int, op
 	if err != nil {
 		return nil, err
 	}
-	if err := fit(ctx, m, &opt, threads, l); err != nil {
+	if err := Fit(ctx, m, &opt, threads, l); err != nil {
 		return nil, err
 	}
 	metrics, err := nncf.Evaluate(ctx, m.Graph, l, train.Options{Threads: threads, Logger: opt.Logger, Progress: opt.Progress})

@@ -46,7 +46,7 @@ func Sensitivity(ctx context.Context, o SensitivityOptions) (_ *SensitivityResul
 		return nil, err
 	}
 	o.Data.Batch = min(o.Data.BatchSize(), calibrationBatch)
-	if err := fit(ctx, m, &o.Options, o.Threads, o.Data, o.Eval); err != nil {
+	if err := Fit(ctx, m, &o.Options, o.Threads, o.Data, o.Eval); err != nil {
 		return nil, err
 	}
 	o.note("quantizing on %d samples", o.Recovery.Subset)

@@ -205,7 +205,7 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	batch := r.train.BatchSize()
-	if err := fit(ctx, m, &r.opt, r.c.Threads, r.train, r.eval, r.calibration); err != nil {
+	if err := Fit(ctx, m, &r.opt, r.c.Threads, r.train, r.eval, r.calibration); err != nil {
 		return err
 	}
 	if n, fixed := m.Graph.FixedBatch(); fixed && n > 0 && n != batch && r.epochs() > 0 { // which the settings of training are for

@@ -63,13 +63,7 @@ func newGram(g *ir.Graph, names []string, batch []*tensor.Tensor, probes int) (*
 		if err != nil {
 			return nil, fmt.Errorf("gradient: %w", err)
 		}
-		for i, d := range grads {
-			if d == nil {
-				p.outputs = append(p.outputs, b.Op(op.Identity{}, "hessian/zero", b.ConstF32("hessian/none", 0)))
-				continue
-			}
-			p.outputs = append(p.outputs, b.Op(op.Mul{}, fmt.Sprintf("%s/curvature%d", names[i], k), b.Op(op.ReduceSum{}, "hessian/norm", b.Op(op.Mul{}, "hessian/square", d, d)), scale))
-		}
+		p.squares(b, grads, k, scale)
 		pairs, signs = append(pairs, pair{hole, a}), append(signs, xi)
 	}
 	for _, x := range pairs {
@@ -79,6 +73,17 @@ func newGram(g *ir.Graph, names []string, batch []*tensor.Tensor, probes int) (*
 	s.Outputs = p.outputs
 	s.Prune()
 	return p, errors.Join(b.Err(), s.Sort())
+}
+
+// squares adds the curvatures of probe k: the squared norms of gradients, times scale.
+func (p *product) squares(b *ir.Builder, grads []*ir.Value, k int, scale *ir.Value) {
+	for i, d := range grads {
+		if d == nil {
+			p.outputs = append(p.outputs, b.Op(op.Identity{}, "hessian/zero", b.ConstF32("hessian/none", 0)))
+			continue
+		}
+		p.outputs = append(p.outputs, b.Op(op.Mul{}, fmt.Sprintf("hessian/curvature%d_%d", k, i), b.Op(op.ReduceSum{}, "hessian/norm", b.Op(op.Mul{}, "hessian/square", d, d)), scale))
+	}
 }
 
 // moving are the operators that are linear, or linear by pieces, in their first

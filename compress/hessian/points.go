@@ -30,7 +30,8 @@ type Data struct {
 	// the model, at least n samples or all there are. Labelled has the target of
 	// the loss behind them; nil where there is none.
 	Batches, Labelled func(n int) Batches
-	// Loss is that of training; nil is the cross-entropy of the first output.
+	// Loss is that of training; nil is the cross-entropy of the scores, or, of models
+	// that do not classify, the relative errors of all float outputs.
 	Loss Loss
 	// Cache is a folder that keeps results; empty keeps none, and so does a Loss,
 	// on which results depend.
@@ -84,7 +85,7 @@ func gather(ctx context.Context, r Runner, g *ir.Graph, data Data, opt Options) 
 }
 
 // samples returns the first n data points as one tensor per input, with the
-// target behind them. Where labels are missing, the model's own answers stand
+// target behind them, if the loss has one. Where labels are missing, the model's own answers stand
 // for them: the Hessian is then that of the model's certainty.
 func samples(ctx context.Context, r Runner, g *ir.Graph, data Data, n int) (all []*tensor.Tensor, own bool, err error) {
 	if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() == 0 || len(g.Outputs) == 0 {
@@ -114,6 +115,13 @@ func samples(ctx context.Context, r Runner, g *ir.Graph, data Data, n int) (all 
 		}
 		return nil
 	}
+	if data.Loss == nil && !classifies(g) { // labels play no part
+		if err := collect(data.Batches(n)); err != nil {
+			return nil, false, err
+		}
+		all, err = stacked(parts)
+		return all, false, err
+	}
 	if data.Labelled != nil {
 		if err := collect(data.Labelled(n)); err != nil {
 			return nil, false, err
@@ -128,8 +136,14 @@ func samples(ctx context.Context, r Runner, g *ir.Graph, data Data, n int) (all 
 			return nil, false, err
 		}
 	}
+	all, err = stacked(parts)
+	return all, own, err
+}
+
+// stacked joins batches to one tensor for each of what they hold.
+func stacked(parts [][]*tensor.Tensor) (all []*tensor.Tensor, err error) {
 	if len(parts) == 0 {
-		return nil, false, errors.New("there were no data")
+		return nil, errors.New("there were no data")
 	}
 	for i := range parts[0] {
 		var list []*tensor.Tensor
@@ -138,7 +152,7 @@ func samples(ctx context.Context, r Runner, g *ir.Graph, data Data, n int) (all 
 		}
 		all = append(all, stack(list))
 	}
-	return all, own, nil
+	return all, nil
 }
 
 // unlabelled reports whether an integer target is negative, as data sets without

@@ -78,7 +78,8 @@ type Result struct {
 	Traces []Trace `json:"traces"`
 	// Form is "products" for vᵀ(H v), the general case, or "gram" for gradients of
 	// the scores, which is the same for a network that is piecewise linear in each
-	// weight and trained with cross-entropy.
+	// weight and trained with cross-entropy, or "outputs" for gradients of all float
+	// outputs of a model that does not classify, by their relative errors.
 	Form       string `json:"form"`
 	Points     int    `json:"points"` // samples used
 	Chunks     int    `json:"chunks"`
@@ -143,7 +144,11 @@ func estimate(ctx context.Context, r Runner, g *ir.Graph, weights []string, loss
 		}
 		return newProduct(g, weights, loss, d.chunks[0], probes)
 	}
-	if loss == nil && !opt.Products && piecewiseLinear(g, weights) {
+	switch {
+	case loss != nil:
+	case !classifies(g):
+		form, build = "outputs", func() (*product, error) { return newOutputs(g, weights, d.chunks[0], probes) }
+	case !opt.Products && piecewiseLinear(g, weights):
 		form, build = "gram", func() (*product, error) { return newGram(g, weights, d.chunks[0], probes) }
 	}
 	p, err := build()

@@ -11,6 +11,7 @@ import (
 	"github.com/go-nncf/nncf/compress"
 	"github.com/go-nncf/nncf/data"
 	"github.com/go-nncf/nncf/ir"
+	"github.com/go-nncf/nncf/job"
 	"github.com/go-nncf/nncf/rewrite"
 	"github.com/go-nncf/nncf/zoo"
 )
@@ -212,11 +213,19 @@ func (c *inspectCmd) compress(s *session, m *nncf.Model) (*nncf.Compressed, erro
 		if err != nil {
 			return nil, err
 		}
+		if err := s.fit(m, l); err != nil {
+			return nil, err
+		}
 		all := nncf.Calibration(s.ctx, l)
 		o.Calibration.Batches = func(n int) compress.Batches { return all.Batches(min(n, c.Samples)) }
 		o.Calibration.Progress = newProgress(s.Err).initialising
 	}
 	return nncf.Compress(s.ctx, m, algorithms, o)
+}
+
+// fit makes a loader serve a model, see [job.Fit].
+func (s *session) fit(m *nncf.Model, l *data.Loader) error {
+	return job.Fit(s.ctx, m, &job.Options{Logger: s.log, Note: newProgress(s.Err).note}, s.Threads, l)
 }
 
 // printText writes a text, as the only key of an object with --json.

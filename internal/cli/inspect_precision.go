@@ -90,6 +90,9 @@ func (c *inspectCmd) precision(s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := s.fit(m, l); err != nil {
+		return err
+	}
 	cal := nncf.Calibration(s.ctx, l)
 	cal.Cache = nncf.CacheDir()
 	cal.Note = func(format string, args ...any) { fmt.Fprintf(s.Err, format+"\n", args...) }
