@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -75,14 +74,7 @@ func textData(t *testing.T, path string, n int) {
 		labels.I64()[i] = int64(rng.IntN(3))
 		ids.I64()[i*tokens+rng.IntN(seen)] = labels.I64()[i]
 	}
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := data.WriteNPZ(f, data.Array{Name: "mask", Tensor: mask}, data.Array{Name: "ids", Tensor: ids}, data.Array{Name: "labels", Tensor: labels}); err != nil {
-		t.Fatal(err)
-	}
+	writeNPZ(t, path, data.Array{Name: "mask", Tensor: mask}, data.Array{Name: "ids", Tensor: ids}, data.Array{Name: "labels", Tensor: labels})
 }
 
 // TestTrain_Arrays trains a model of two inputs from an npz file, in INT8, and

@@ -49,13 +49,7 @@ func taught(t *testing.T, dir string) (model string, open func(data.Split) *data
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "taught.npz")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(data.WriteNPZ(f, data.Array{Name: "x", Tensor: x}, data.Array{Name: "y", Tensor: tensor.From(labels, n)}), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	writeNPZ(t, path, data.Array{Name: "x", Tensor: x}, data.Array{Name: "y", Tensor: tensor.From(labels, n)})
 	return model, func(s data.Split) *data.Loader {
 		ds, err := data.Open("npz:"+path, data.Options{Split: s})
 		if err != nil {

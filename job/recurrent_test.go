@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,13 +53,7 @@ func withSequences(t *testing.T, dir string) string {
 		arrays = append(arrays, data.Array{Name: "x_" + part.name, Tensor: x}, data.Array{Name: "y_" + part.name, Tensor: y})
 	}
 	path := filepath.Join(dir, "sequences.npz")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(data.WriteNPZ(f, arrays...), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	writeNPZ(t, path, arrays...)
 	model := filepath.Join(testkit.RepoRoot(), "train", "testdata", "recurrent.onnx")
 	return strings.NewReplacer("MODEL", filepath.ToSlash(model), "SEQUENCES", filepath.ToSlash(path)).Replace(sequences)
 }

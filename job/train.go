@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-nncf/nncf"
 	"github.com/go-nncf/nncf/compress"
+	"github.com/go-nncf/nncf/compress/distillation"
 	"github.com/go-nncf/nncf/compress/sensitivity"
 	"github.com/go-nncf/nncf/config"
 	"github.com/go-nncf/nncf/data"
@@ -207,6 +208,9 @@ func (r *run) begin(ctx context.Context) error {
 	batch := r.train.BatchSize()
 	if err := Fit(ctx, m, &r.opt, r.c.Threads, r.train, r.eval, r.calibration); err != nil {
 		return err
+	}
+	if scores := train.Logits(m.Graph); !unlabelled(r.c) && !classifies(scores.Type) {
+		return fmt.Errorf(`output %q is %v, no scores of classes, which loss and accuracy are of: a float teacher trains any model, "loss": {"type": "none"} with %s`, scores.Name, scores.Type, distillation.Name)
 	}
 	if n, fixed := m.Graph.FixedBatch(); fixed && n > 0 && n != batch && r.epochs() > 0 { // which the settings of training are for
 		return fmt.Errorf(`input %q of the model has a fixed batch of %d, training wants batches of %d: set "batch_size" to %d, or export the model with a free batch axis`, m.Graph.Inputs[0].Name, n, batch, n)

@@ -49,10 +49,19 @@ func twoHeads(t *testing.T, dir string) {
 	if err := b.Err(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Create(filepath.Join(dir, "images.npz"))
+	if err := onnx.Save(filepath.Join(dir, "heads.onnx"), g, onnx.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	images := data.Array{Name: "x", Tensor: random(1, 96, 1, 8, 8)}
+	writeNPZ(t, filepath.Join(dir, "images.npz"), images)
+	writeNPZ(t, filepath.Join(dir, "labelled.npz"), images, data.Array{Name: "y", Tensor: tensor.New(tensor.Int64, 96)})
+}
+
+func writeNPZ(t *testing.T, path string, arrays ...data.Array) {
+	t.Helper()
+	f, err := os.Create(path)
 	if err == nil {
-		err = errors.Join(onnx.Save(filepath.Join(dir, "heads.onnx"), g, onnx.Options{}),
-			data.WriteNPZ(f, data.Array{Name: "x", Tensor: random(1, 96, 1, 8, 8)}), f.Close())
+		err = errors.Join(data.WriteNPZ(f, arrays...), f.Close())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -124,6 +133,7 @@ func TestTrain_WithoutLabelsMistakes(t *testing.T) {
 	}{
 		{"no teacher", []string{"knowledge_distillation", "magnitude_sparsity", `, "type": "relative_mse"`, ""}, []string{`"loss" is none`, "knowledge_distillation"}},
 		{"accuracy", []string{`"epochs": 12`, `"accuracy_aware_training": {"mode": "early_exit", "params": {"maximal_total_epochs": 3}}`}, []string{"accuracy needs labels"}},
+		{"no classes", []string{`"loss": {"type": "none"},`, "", "npz:images.npz", "npz:labelled.npz"}, []string{`output "map"`, "no scores of classes", `"loss": {"type": "none"}`}},
 		{"labels wanted", []string{`"loss": {"type": "none"},`, ""}, []string{"training data has no labels", `"loss": {"type": "none"}`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

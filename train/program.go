@@ -147,6 +147,9 @@ func (t *Trainer) StepGraph(shapes ...tensor.Shape) (*ir.Graph, error) {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
+		if len(outputs) > 1 {
+			err = fmt.Errorf("%w\nthe model has %d outputs, and losses are of the first one: knowledge distillation by mse or relative_mse trains all", err, len(outputs))
+		}
 		return nil, err
 	}
 	g.Outputs = append([]*ir.Value{loss, outputs[0]}, grads...)
