@@ -116,6 +116,12 @@ func MakeType(d tensor.DType, shape ...int) Type {
 // Rank returns the number of axes.
 func (t Type) Rank() int { return len(t.Dims) }
 
+// IsScores reports whether t has a score for each sample and class: [N classes],
+// or [N classes 1 …] as convolutional classifiers give it.
+func (t Type) IsScores() bool {
+	return t.Rank() >= 2 && !slices.ContainsFunc(t.Dims[2:], func(d Dim) bool { return !d.IsOne() })
+}
+
 // Shape returns the axes if all are known.
 func (t Type) Shape() (tensor.Shape, bool) {
 	s := make(tensor.Shape, len(t.Dims))

@@ -39,9 +39,7 @@ type errorGoal struct {
 
 func (g *errorGoal) begin(ctx context.Context, _ *searchFile, _ bool) (err error) {
 	g.o.note("running the float model on %d held-out samples", g.o.Held.Dataset.Len())
-	cal := nncf.Calibration(ctx, g.o.Held)
-	n := g.o.Held.Dataset.Len()
-	g.ref, err = nncf.NewReference(ctx, g.m.Graph, func() compress.Batches { return cal.Batches(n) }, g.o.Threads)
+	g.ref, err = newReference(ctx, g.m.Graph, g.o.Held, g.o.Threads)
 	return err
 }
 

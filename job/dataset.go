@@ -113,21 +113,6 @@ func loadModel(c *config.Config) (*nncf.Model, error) {
 // isFile reports whether a configuration's model is a file.
 func isFile(c *config.Config) bool { return strings.EqualFold(filepath.Ext(c.Model), ".onnx") }
 
-// classifies reports whether an output has one score per class and sample: an
-// axis of classes, and behind it at most axes of length 1. The classes of images
-// mean nothing to a detector.
-func classifies(t ir.Type) bool {
-	if t.Rank() < 2 {
-		return false
-	}
-	for _, d := range t.Dims[2:] {
-		if n, known := d.Known(); !known || n != 1 {
-			return false
-		}
-	}
-	return true
-}
-
 // Fit makes loaders serve m: one that reads sequences gets images of one channel
 // as such, one with the channels behind, as TensorFlow has them, gets images so. A
 // model whose fixed batch is not that of a loader gets a free one; where that cannot
@@ -205,7 +190,7 @@ func serve(g *ir.Graph, note func(string, ...any), loaders ...*data.Loader) erro
 		if err := arrange(l, in); err != nil {
 			return err
 		}
-		if classifies(scores.Type) {
+		if scores.Type.IsScores() { // the classes of images mean nothing to a detector
 			n := len(l.Dataset.Classes())
 			if k, known := scores.Type.Dims[1].Known(); known && n > k {
 				return fmt.Errorf("the data set has %d classes, output %q of the model has %d: choose the data set that the model is for, or a model with %d outputs", n, scores.Name, k, n)

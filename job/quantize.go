@@ -124,7 +124,7 @@ func (o QuantizeOptions) measure(ctx context.Context, m *nncf.Model, r *Result) 
 	switch {
 	case !hasLabels(o.Eval):
 		why = "the data has no labels"
-	case !classifies(scores.Type):
+	case !scores.Type.IsScores():
 		why = fmt.Sprintf("output %q is %v, no scores of classes", scores.Name, scores.Type)
 	}
 	if why != "" {

@@ -209,7 +209,7 @@ func (r *run) begin(ctx context.Context) error {
 	if err := Fit(ctx, m, &r.opt, r.c.Threads, r.train, r.eval, r.calibration); err != nil {
 		return err
 	}
-	if scores := train.Logits(m.Graph); !unlabelled(r.c) && !classifies(scores.Type) {
+	if scores := train.Logits(m.Graph); !unlabelled(r.c) && !scores.Type.IsScores() {
 		return fmt.Errorf(`output %q is %v, no scores of classes, which loss and accuracy are of: a float teacher trains any model, "loss": {"type": "none"} with %s`, scores.Name, scores.Type, distillation.Name)
 	}
 	if n, fixed := m.Graph.FixedBatch(); fixed && n > 0 && n != batch && r.epochs() > 0 { // which the settings of training are for

@@ -120,7 +120,7 @@ func (t *Trainer) StepGraph(shapes ...tensor.Shape) (*ir.Graph, error) {
 	b := ir.NewBuilder(g, "loss")
 	outputs := slices.Clone(g.Outputs)
 	outputs[0] = Logits(g)
-	if t.opt.Loss.classifies() && isColumn(outputs[0].Type) {
+	if t.opt.Loss.classifies() && outputs[0].Type.Rank() > 2 && outputs[0].Type.IsScores() {
 		outputs[0] = b.Op(op.Flatten{Axis: 1}, "loss/scores", outputs[0])
 		if err := b.Err(); err != nil {
 			return nil, err
@@ -191,12 +191,6 @@ func (t *Trainer) loss(b *ir.Builder, outputs []*ir.Value) (loss *ir.Value, err 
 	return loss, b.Err()
 }
 
-// isColumn reports whether scores have the shape [N classes 1 …], as
-// convolutional classifiers give them.
-func isColumn(t ir.Type) bool {
-	return t.Rank() > 2 && !slices.ContainsFunc(t.Dims[2:], func(d ir.Dim) bool { return !d.IsOne() })
-}
-
 // checkInputs reports what a batch has that the inputs of g do not take; shapes
 // that are wrong beyond the batch axis are left to Specialize.
 func checkInputs(g *ir.Graph, inputs []*tensor.Tensor) error {
@@ -231,15 +225,7 @@ func checkInput(v *ir.Value, images *tensor.Tensor) error {
 
 // Logits returns the first output, or, if that is a softmax over the classes,
 // what the softmax is taken of.
-func Logits(g *ir.Graph) *ir.Value {
-	v := g.Outputs[0]
-	if n := v.Def; n != nil {
-		if s, ok := n.Op.(op.Softmax); ok && (s.Axis == -1 || s.Axis == v.Type.Rank()-1) {
-			return n.In[0]
-		}
-	}
-	return v
-}
+func Logits(g *ir.Graph) *ir.Value { return op.Scores(g.Outputs[0]) }
 
 // Evaluate measures a classifier on a data set; the loss is cross-entropy,
 // whatever the model is trained with. programs caches compiled graphs by batch
@@ -318,7 +304,7 @@ func compileFor(ctx context.Context, g *ir.Graph, out *ir.Value, backend engine.
 		return nil, err
 	}
 	s.Outputs = []*ir.Value{s.Value(out.Name)}
-	if t := s.Outputs[0].Type; t.DType != tensor.Float32 || t.Rank() != 2 && !isColumn(t) || !t.Dims[0].Equal(ir.Len(inputs[0].Shape()[0])) {
+	if t := s.Outputs[0].Type; t.DType != tensor.Float32 || !t.IsScores() || !t.Dims[0].Equal(ir.Len(inputs[0].Shape()[0])) {
 		return nil, fmt.Errorf("output %q is %v for %d samples, accuracy needs scores, float32[N classes]", out.Name, t, inputs[0].Shape()[0])
 	}
 	s.Prune()

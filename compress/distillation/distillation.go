@@ -154,27 +154,7 @@ func (s *Setup) fits(t ir.Type) bool {
 	if t.DType != tensor.Float32 || t.Rank() < 2 {
 		return false
 	}
-	return s.Type != softmax || t.Rank() == 2 || isColumn(t)
-}
-
-// isColumn reports whether scores have the shape [N classes 1 …].
-func isColumn(t ir.Type) bool {
-	for _, d := range t.Dims[2:] {
-		if !d.IsOne() {
-			return false
-		}
-	}
-	return true
-}
-
-// scores returns what a softmax at the end is taken of, or v.
-func scores(v *ir.Value) *ir.Value {
-	if v.Def != nil {
-		if o, ok := v.Def.Op.(op.Softmax); ok && (o.Axis == -1 || o.Axis == v.Type.Rank()-1) {
-			return v.Def.In[0]
-		}
-	}
-	return v
+	return s.Type != softmax || t.IsScores()
 }
 
 // compared returns what of an output is compared.
@@ -182,7 +162,7 @@ func (s *Setup) compared(v *ir.Value) *ir.Value {
 	if s.Type == relativeMSE {
 		return v
 	}
-	return scores(v)
+	return op.Scores(v)
 }
 
 // Apply implements [compress.Setup]: it keeps a copy of the model as teacher.

@@ -1,11 +1,8 @@
 package hessian
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/go-nncf/nncf/autodiff"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -27,63 +24,16 @@ import (
 // newGram builds the graph: inputs are those of the model and for each probe one
 // ξ [N, classes].
 func newGram(g *ir.Graph, names []string, batch []*tensor.Tensor, probes int) (*product, error) {
-	s, err := g.Specialize(shapesOf(g, batch))
-	if err != nil {
-		return nil, err
-	}
-	p := &product{graph: s, probes: probes, inputs: len(g.Inputs)}
-	weights, err := p.find(names)
-	if err != nil {
-		return nil, err
-	}
-	b := ir.NewBuilder(s, "hessian")
-	z := flat(b, scores(s))
-	prob := b.Op(op.Softmax{Axis: -1}, "hessian/p", z)
-	root := b.Op(op.Sqrt{}, "hessian/root", prob)
-	axis := b.Const("hessian/axis", tensor.From([]int64{1}, 1))
-	scale := b.ConstF32("hessian/scale", 1/float32(batch[0].Shape()[0]))
-	if err := b.Err(); err != nil {
-		return nil, err
-	}
-	// Scores are differentiated with constant factors: inputs that a takes the
-	// place of afterwards.
-	type pair struct{ hole, a *ir.Value }
-	var pairs []pair
-	var signs []*ir.Value
-	for k := range probes {
-		xi := s.AddInput(s.UniqueName(fmt.Sprintf("hessian/probe%d", k)), z.Type)
-		hole := s.AddInput(s.UniqueName(fmt.Sprintf("hessian/hole%d", k)), z.Type)
-		r := b.Op(op.Mul{}, "hessian/r", root, xi)
-		a := b.Op(op.Sub{}, "hessian/a", r, b.Op(op.Mul{}, "hessian/pr", prob, b.Op(op.ReduceSum{KeepDims: true}, "hessian/sum", r, axis)))
-		along := b.Op(op.ReduceSum{}, "hessian/along", b.Op(op.Mul{}, "hessian/za", z, hole))
-		if err := b.Err(); err != nil {
-			return nil, err
-		}
-		grads, err := autodiff.Grad(s, along, weights)
-		if err != nil {
-			return nil, fmt.Errorf("gradient: %w", err)
-		}
-		p.squares(b, grads, k, scale)
-		pairs, signs = append(pairs, pair{hole, a}), append(signs, xi)
-	}
-	for _, x := range pairs {
-		s.ReplaceUses(x.hole, x.a)
-	}
-	s.Inputs = append(slices.Clone(s.Inputs[:p.inputs]), signs...)
-	s.Outputs = p.outputs
-	s.Prune()
-	return p, errors.Join(b.Err(), s.Sort())
-}
-
-// squares adds the curvatures of probe k: the squared norms of gradients, times scale.
-func (p *product) squares(b *ir.Builder, grads []*ir.Value, k int, scale *ir.Value) {
-	for i, d := range grads {
-		if d == nil {
-			p.outputs = append(p.outputs, b.Op(op.Identity{}, "hessian/zero", b.ConstF32("hessian/none", 0)))
-			continue
-		}
-		p.outputs = append(p.outputs, b.Op(op.Mul{}, fmt.Sprintf("hessian/curvature%d_%d", k, i), b.Op(op.ReduceSum{}, "hessian/norm", b.Op(op.Mul{}, "hessian/square", d, d)), scale))
-	}
+	return newGradients(g, names, batch, probes, func(b *ir.Builder) (list []probed) {
+		z := flat(b, scores(b.G))
+		prob := b.Op(op.Softmax{Axis: -1}, "hessian/p", z)
+		root := b.Op(op.Sqrt{}, "hessian/root", prob)
+		axis := b.ConstInts("hessian/axis", 1)
+		return []probed{{z, func(xi *ir.Value) *ir.Value {
+			r := b.Op(op.Mul{}, "hessian/r", root, xi)
+			return b.Op(op.Sub{}, "hessian/a", r, b.Op(op.Mul{}, "hessian/pr", prob, b.Op(op.ReduceSum{KeepDims: true}, "hessian/sum", r, axis)))
+		}}}
+	})
 }
 
 // moving are the operators that are linear, or linear by pieces, in their first

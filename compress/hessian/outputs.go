@@ -2,10 +2,7 @@ package hessian
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 
-	"github.com/go-nncf/nncf/autodiff"
 	"github.com/go-nncf/nncf/ir"
 	"github.com/go-nncf/nncf/op"
 	"github.com/go-nncf/nncf/tensor"
@@ -33,11 +30,7 @@ func classifies(g *ir.Graph) bool {
 		return false
 	}
 	t := scores(g).Type
-	if t.Rank() < 2 || slices.ContainsFunc(t.Dims[2:], func(d ir.Dim) bool { return !d.IsOne() }) {
-		return false
-	}
-	n, known := t.Dims[1].Known()
-	return !known || n > 1
+	return t.IsScores() && !t.Dims[1].IsOne()
 }
 
 // floats returns the float outputs.
@@ -56,61 +49,16 @@ const leastSize = 1e-12
 // newOutputs builds the graph: inputs are those of the model and for each probe one
 // u of the size of each output.
 func newOutputs(g *ir.Graph, names []string, batch []*tensor.Tensor, probes int) (*product, error) {
-	s, err := g.Specialize(shapesOf(g, batch))
-	if err != nil {
-		return nil, err
-	}
-	p := &product{graph: s, probes: probes, inputs: len(g.Inputs)}
-	weights, err := p.find(names)
-	if err != nil {
-		return nil, err
-	}
-	b := ir.NewBuilder(s, "hessian")
-	var outputs, sizes []*ir.Value // flat, and the norms of their samples
-	for _, v := range floats(s) {
-		y := b.Op(op.Flatten{Axis: 1}, "hessian/output", v)
-		squares := b.Op(op.ReduceSum{KeepDims: true}, "hessian/squares", b.Op(op.Mul{}, "hessian/square", y, y), b.ConstInts("hessian/axis", 1))
-		outputs = append(outputs, y)
-		sizes = append(sizes, b.Op(op.Sqrt{}, "hessian/size", b.Op(op.Add{}, "hessian/least", squares, b.ConstF32("hessian/leastSize", leastSize))))
-	}
-	scale := b.ConstF32("hessian/scale", 1/float32(batch[0].Shape()[0]))
-	if err := b.Err(); err != nil {
-		return nil, err
-	}
-	if len(outputs) == 0 {
+	if len(floats(g)) == 0 {
 		return nil, errors.New("the model has no output of type float32")
 	}
-	// Outputs are differentiated with constant factors: inputs that u/‖t‖ takes the
-	// place of afterwards.
-	type pair struct{ hole, factor *ir.Value }
-	var pairs []pair
-	var signs []*ir.Value
-	for k := range probes {
-		var along *ir.Value
-		for i, y := range outputs {
-			u := s.AddInput(s.UniqueName(fmt.Sprintf("hessian/probe%d_%d", k, i)), y.Type)
-			hole := s.AddInput(s.UniqueName(fmt.Sprintf("hessian/hole%d_%d", k, i)), y.Type)
-			d := b.Op(op.ReduceSum{}, "hessian/along", b.Op(op.Mul{}, "hessian/yu", y, hole))
-			if along != nil {
-				d = b.Op(op.Add{}, "hessian/sum", along, d)
-			}
-			along = d
-			signs, pairs = append(signs, u), append(pairs, pair{hole, b.Op(op.Div{}, "hessian/factor", u, sizes[i])})
+	return newGradients(g, names, batch, probes, func(b *ir.Builder) (list []probed) {
+		for _, v := range floats(b.G) {
+			y := b.Op(op.Flatten{Axis: 1}, "hessian/output", v)
+			squares := b.Op(op.ReduceSum{KeepDims: true}, "hessian/squares", b.Op(op.Mul{}, "hessian/square", y, y), b.ConstInts("hessian/axis", 1))
+			size := b.Op(op.Sqrt{}, "hessian/size", b.Op(op.Add{}, "hessian/least", squares, b.ConstF32("hessian/leastSize", leastSize)))
+			list = append(list, probed{y, func(u *ir.Value) *ir.Value { return b.Op(op.Div{}, "hessian/factor", u, size) }})
 		}
-		if err := b.Err(); err != nil {
-			return nil, err
-		}
-		grads, err := autodiff.Grad(s, along, weights)
-		if err != nil {
-			return nil, fmt.Errorf("gradient: %w", err)
-		}
-		p.squares(b, grads, k, scale)
-	}
-	for _, x := range pairs {
-		s.ReplaceUses(x.hole, x.factor)
-	}
-	s.Inputs = append(slices.Clone(s.Inputs[:p.inputs]), signs...)
-	s.Outputs = p.outputs
-	s.Prune()
-	return p, errors.Join(b.Err(), s.Sort())
+		return list
+	})
 }

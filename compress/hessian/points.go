@@ -222,15 +222,7 @@ func stack(list []*tensor.Tensor) *tensor.Tensor {
 }
 
 // scores is the first output, before a softmax that ends it.
-func scores(g *ir.Graph) *ir.Value {
-	v := g.Outputs[0]
-	if v.Def != nil {
-		if s, ok := v.Def.Op.(op.Softmax); ok && (s.Axis == -1 || s.Axis == v.Type.Rank()-1) {
-			return v.Def.In[0]
-		}
-	}
-	return v
-}
+func scores(g *ir.Graph) *ir.Value { return op.Scores(g.Outputs[0]) }
 
 // crossEntropy is the mean cross-entropy of the first output.
 func crossEntropy(b *ir.Builder, _ []*ir.Value, target *ir.Value) (*ir.Value, error) {
